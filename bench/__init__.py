@@ -1,0 +1,1 @@
+"""The project's own measuring instruments: what minionbench itself is measured with."""

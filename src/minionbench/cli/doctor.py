@@ -1,0 +1,245 @@
+"""`minionbench doctor`: what this machine offers, what it lacks, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import click
+
+KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "DEEPSEEK_API_KEY")
+TOOLS = (
+    ("ollama", "runs models on this machine: https://ollama.com/download"),
+    ("nvidia-smi", "says what an NVIDIA card does; comes with the card's driver"),
+    ("git", "lets a run name the commit that it measured: apt-get install -y git"),
+    ("gcc", "builds the harness's own benchmarks: apt-get install -y gcc libc6-dev"),
+)
+BUSY_SHARE = 0.25
+"""Load average per core above which other programs are likely to disturb a measurement."""
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at."""
+
+    group: str
+    name: str
+    state: Literal["ok", "note", "missing"]
+    """ok; a note, which a run survives; missing, without which `minionbench run` fails."""
+    found: str
+    advice: str | None = None
+    """What to do about it; None where there is nothing to do."""
+
+
+MARKS = {"ok": "ok", "note": "note", "missing": "MISSING"}
+
+
+@click.command(name="doctor")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    help="table for people, json for programs.",
+)
+def command(form: str) -> int:
+    """Say what this machine offers for measuring and what it lacks.
+
+    Leaves with 1 when something is missing without which `minionbench run` cannot work.
+    """
+    findings = list(examine())
+    if form == "json":
+        click.echo(json.dumps([finding._asdict() for finding in findings], indent=2))
+    else:
+        click.echo("\n".join(lines(findings)))
+    return 1 if any(finding.state == "missing" for finding in findings) else 0
+
+
+def lines(findings: list[Finding]) -> Iterator[str]:
+    """The findings as aligned text: a heading per group, advice below what needs it."""
+    name_width = max(len(finding.name) for finding in findings)
+    group = None
+    for finding in findings:
+        if finding.group != group:
+            if group is not None:
+                yield ""
+            group = finding.group
+            yield group
+        yield f"  {MARKS[finding.state]:<8}{finding.name:<{name_width}}  {finding.found}"
+        if finding.advice:
+            yield f"          → {finding.advice}"
+
+
+def examine() -> Iterator[Finding]:
+    """Looks at everything, most needed first."""
+    looks: tuple[Callable[[], Iterator[Finding]], ...] = (needed, machine, servers, keys, tools)
+    for look in looks:
+        yield from look()
+
+
+def needed() -> Iterator[Finding]:
+    """What `minionbench run` with no flags needs."""
+    group = "Needed for `minionbench run`"
+    yield Finding(group, "Python", "ok", f"{platform.python_version()} at {sys.executable}")
+    yield embedded_engine(group)
+    yield state_directory(group)
+
+
+def embedded_engine(group: str) -> Finding:
+    """Loads the embedded engine in a process of its own, which may crash without harm."""
+    name = "embedded engine"
+    code = "import xllamacpp, importlib.metadata as m; print(m.version('xllamacpp'))"
+    trial = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    if trial.returncode == 0:
+        return Finding(group, name, "ok", f"xllamacpp {trial.stdout.strip()}")
+    last = (trial.stderr.strip().splitlines() or [""])[-1]
+    if trial.returncode < 0:
+        ended = signal.Signals(-trial.returncode).name
+        advice = "this processor may lack instructions that the engine was built for"
+        return Finding(group, name, "missing", f"xllamacpp died with {ended} when loaded", advice)
+    if "libgomp" in last:
+        advice = "apt-get install -y libgomp1"
+    else:
+        advice = "install the locked packages again: make clean run"
+    return Finding(group, name, "missing", last, advice)
+
+
+def state_directory(group: str) -> Finding:
+    """Writes a file where runs are kept, and removes it."""
+    from minionbench.store import runs_dir
+
+    folder = runs_dir(None)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder):
+            free_gb = shutil.disk_usage(folder).free / 2**30
+    except OSError as error:
+        advice = "choose another folder with --output-dir, or set MILTON_STATE_DIR"
+        return Finding(group, "folder of runs", "missing", f"{folder}: {error.strerror}", advice)
+    return Finding(group, "folder of runs", "ok", f"{folder} ({free_gb:.1f} GB free)")
+
+
+def machine() -> Iterator[Finding]:
+    """What decides how exact a measurement on this machine can be."""
+    group = "This machine"
+    yield arrival_stamps(group)
+    yield from processor(group)
+
+
+def arrival_stamps(group: str) -> Finding:
+    """Sends bytes over a loopback connection and looks whether the kernel stamped them."""
+    stamped, reads = stamped_reads()
+    if stamped == reads:
+        return Finding(group, "arrival stamps", "ok", "the kernel's own (SO_TIMESTAMPNS)")
+    advice = "runs work, and say that arrival was stamped after the read, in this program"
+    found = f"the kernel stamped {stamped} of {reads} reads"
+    return Finding(group, "arrival stamps", "note", found, advice)
+
+
+def stamped_reads(reads: int = 5) -> tuple[int, int]:
+    """(reads that the kernel stamped, reads) of a connection over loopback.
+
+    The first read after stamping was switched on somewhere on the host may come without a
+    stamp, so one more is made and left out.
+    """
+    import select
+
+    from minionbench.transport.stream import Address, Stream
+
+    stamped = 0
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host, port = listener.getsockname()[:2]
+        with closing(Stream(Address(socket.AF_INET, (host, port)))) as stream:
+            peer, _ = listener.accept()
+            with peer:
+                for i in range(reads + 1):
+                    peer.sendall(b"x")
+                    select.select([stream.fd], [], [], 5)
+                    _, stamp, _ = stream.receive()
+                    stamped += i > 0 and stamp is not None
+    return stamped, reads
+
+
+def processor(group: str) -> Iterator[Finding]:
+    """Cores, their governor, the machine's other work, and whether it is a virtual one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if cores is not None:
+        advice = None if cores > 1 else "engine and harness share it, and disturb each other"
+        yield Finding(group, "cores", "ok" if cores > 1 else "note", str(cores), advice)
+        if hasattr(os, "getloadavg"):
+            load = os.getloadavg()[0]
+            busy = load > BUSY_SHARE * cores
+            advice = "other programs disturb the measurement: end them first" if busy else None
+            yield Finding(group, "load now", "note" if busy else "ok", f"{load:.2f}", advice)
+    if sys.platform == "linux":
+        yield governor(group)
+        yield virtualisation(group)
+
+
+def governor(group: str) -> Finding:
+    """How the kernel chooses the clock rate."""
+    path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    try:
+        found = path.read_text().strip()
+    except OSError:
+        return Finding(group, "governor", "ok", "not shown by this machine")
+    if found == "performance":
+        return Finding(group, "governor", "ok", found)
+    advice = "for steadier figures: cpupower frequency-set -g performance"
+    return Finding(group, "governor", "note", found, advice)
+
+
+def virtualisation(group: str) -> Finding:
+    """Whether the processor is shared with other machines."""
+    flags = Path("/proc/cpuinfo").read_text(errors="replace")
+    if " hypervisor" not in flags:
+        return Finding(group, "virtual machine", "ok", "no sign of one")
+    advice = "neighbours on the host may disturb a measurement: repeat it, and compare on one host"
+    return Finding(group, "virtual machine", "note", "yes", advice)
+
+
+def servers() -> Iterator[Finding]:
+    """Servers on this machine that a run can be pointed at."""
+    group = "Servers"
+    address = os.environ.get("OLLAMA_HOST") or "127.0.0.1:11434"
+    url = address if "://" in address else f"http://{address}"
+    try:
+        with urllib.request.urlopen(f"{url}/api/version", timeout=2) as answer:
+            version = json.load(answer)["version"]
+    except (OSError, ValueError, KeyError) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        advice = "only for -m ollama/…: start it with `ollama serve`, or set OLLAMA_HOST"
+        yield Finding(group, "Ollama", "note", f"none at {url} ({reason})", advice)
+    else:
+        yield Finding(group, "Ollama", "ok", f"{version} at {url}")
+
+
+def keys() -> Iterator[Finding]:
+    """Which API keys are set; never what they are."""
+    for name in KEYS:
+        found = "set" if os.environ.get(name) else "not set"
+        yield Finding("API keys", name, "ok" if found == "set" else "note", found)
+
+
+def tools() -> Iterator[Finding]:
+    """Programs that some commands make use of."""
+    for name, purpose in TOOLS:
+        path = shutil.which(name)
+        if path:
+            yield Finding("Tools", name, "ok", path)
+        else:
+            yield Finding("Tools", name, "note", "not there", purpose)

@@ -1,0 +1,483 @@
+"""The embedded engine: llama.cpp's server in a child process that is watched and never outlives us.
+
+It is reached over loopback HTTP like any other server, so that one path measures all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from minionbench import clock, units
+from minionbench.engines import placement
+from minionbench.engines.engine import EngineFacts, EngineSettings
+from minionbench.engines.gguf import GgufInfo, read_gguf, require_file
+from minionbench.engines.probe import ProbeError, ask, one_line
+from minionbench.errors import DeploymentError, UsageError
+from minionbench.exchange import Endpoint, Secret
+from minionbench.transport.http import Url
+
+DEFAULT_CONTEXT_TOKENS = 8_192
+"""Context of a slot when none is asked for and the model has more: room for the built-in
+workloads, without the gigabytes of cache that a context of 128,000 takes."""
+TERMINATE_S = 2.0
+"""Between asking the engine to end and killing it."""
+KILL_S = 10.0
+"""For the kernel to take down a killed process, with all its memory."""
+PROBE_S = 5.0
+LAST_WORDS = 6
+"""Lines of the log in a message."""
+MAX_REPORT_BYTES = 65_536
+
+_CHILD = "minionbench.engines.llamacpp_child"
+
+
+class LlamaCppEngine:
+    """A model served by xllamacpp in a process of our own."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        endpoint: Endpoint,
+        facts: EngineFacts,
+        log_path: Path,
+        oom_kills: int | None,
+    ) -> None:
+        self._process = process
+        self._endpoint = endpoint
+        self._facts = facts
+        self._log_path = log_path
+        self._oom_kills = oom_kills
+        self._stopped = False
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where and how to send calls."""
+        return self._endpoint
+
+    @property
+    def facts(self) -> EngineFacts:
+        """What the run document says of the engine."""
+        return self._facts
+
+    @property
+    def name(self) -> str:
+        """`facts.name`."""
+        return self._facts.name
+
+    @property
+    def version(self) -> str | None:
+        """`facts.version`."""
+        return self._facts.version
+
+    @property
+    def pid(self) -> int | None:
+        """The child process; it starts no others."""
+        return self._process.pid
+
+    @property
+    def log_path(self) -> Path | None:
+        """llama.cpp's warnings and errors."""
+        return self._log_path
+
+    def ended(self) -> str | None:
+        """None while the process lives; else one sentence how it ended, and its last words."""
+        code = self._process.poll()
+        if code is None:
+            return None
+        if self._stopped:
+            return "The engine was stopped."
+        return _with_last_words(f"The engine {_how_it_ended(code, self._oom_kills)}", self._log_path)
+
+    def stop(self) -> None:
+        """Ends the process within seconds, by force if need be.
+
+        Raises:
+            DeploymentError: even SIGKILL did not end it; a driver holds it in the kernel.
+        """
+        if self._process.poll() is None:
+            self._stopped = True
+        _end(self._process)
+
+
+def start(
+    model_path: Path, model: str, settings: EngineSettings, *, log_folder: Path
+) -> LlamaCppEngine:
+    """Starts a server for a model file and returns once it has answered a first request.
+
+    The engine is told to serve `model` as the model's name. Its log is a new file in
+    `log_folder`.
+
+    Raises:
+        UsageError: no such file, one that cannot be read, or a context longer than the model's own.
+        DeploymentError: the engine cannot be started or cannot load the model; the message has
+            its own last words and says what to do.
+    """
+    require_file(model_path)
+    file, doubt = _look_at(model_path)
+    child_settings = _child_settings(model_path, model, settings, file)
+    log_path = _new_log(log_folder)
+    oom_kills = _oom_kills()
+    started_ns = clock.monotonic_ns()
+    process = _spawn(log_path)
+    try:
+        deadline_ns = started_ns + round(settings.start_timeout_s * units.NS_PER_S)
+        key = Secret(secrets.token_urlsafe(32))
+        report = _await_report(process, child_settings, key, deadline_ns)
+        if "url" not in report:
+            raise DeploymentError(
+                _start_failure(report, process, model_path, doubt, log_path, oom_kills, settings)
+            )
+        url = Url(str(report["url"]) + "/v1")
+        context_tokens = _await_health(url, key, process, deadline_ns, log_path)
+        _warm_up(url, model, key, deadline_ns, log_path)
+    except BaseException:  # Ctrl-C too: nothing is left behind
+        _end(process)
+        raise
+    now_ns = clock.monotonic_ns()
+    facts = EngineFacts(
+        name="xllamacpp",
+        version=version_of(str(report["version"])),
+        embedded=True,
+        model=model,
+        model_path=str(model_path),
+        model_file=file,
+        threads=child_settings["threads"],
+        context_tokens=context_tokens,
+        slots=child_settings["slots"],
+        gpu_layers=settings.gpu_layers,
+        devices=tuple(one_line(str(device)) for device in report["devices"]),
+        engine_cpus=_cpus(report["cpus"]),
+        free_cpus=_free_cpus(_cpus(report["cpus"])),
+        cache_prompt=settings.cache_prompt,
+        load_s=units.seconds(int(report["load_ns"])),
+        start_s=units.seconds(now_ns - started_ns),
+        notes=() if doubt is None else (f"The model's file was not understood here: {doubt}",),
+    )
+    endpoint = Endpoint(
+        f"http://{url.authority}/v1",
+        model,
+        key=key,
+        slots=child_settings["slots"],
+        headers=settings.headers,
+        extra_body={"cache_prompt": settings.cache_prompt, **settings.extra_body},
+        timeouts=settings.timeouts,
+    )
+    return LlamaCppEngine(process, endpoint, facts, log_path, oom_kills)
+
+
+def version_of(package: str) -> str:
+    """The package's version with llama.cpp's build, which is its last part."""
+    build = package.rpartition(".")[2]
+    return f"{package} (llama.cpp b{build})" if build.isdigit() else package
+
+
+def _look_at(model_path: Path) -> tuple[GgufInfo | None, str | None]:
+    """The file's header, or why it is not understood: the engine has the last word on that."""
+    try:
+        return read_gguf(model_path), None
+    except UsageError as error:
+        return None, str(error)
+
+
+def _child_settings(
+    model_path: Path, model: str, settings: EngineSettings, file: GgufInfo | None
+) -> dict[str, Any]:
+    own = file.context_length if file is not None else None
+    context_tokens = settings.context_tokens
+    if context_tokens is None:
+        context_tokens = min(DEFAULT_CONTEXT_TOKENS, own or DEFAULT_CONTEXT_TOKENS)
+    elif own is not None and context_tokens > own:
+        raise UsageError(
+            f"A context of {context_tokens:,} tokens was asked for, but {model_path} was made for "
+            f"{own:,} at most; ask for no more, or for none to get the largest sensible"
+        )
+    cpus = placement.usable_cpus()
+    threads = settings.threads or placement.default_threads(cpus, placement.cpu_quota())
+    return {
+        "model_path": str(model_path.resolve()),
+        "model": model,
+        "context_tokens": context_tokens,
+        "slots": settings.slots or 1,
+        "threads": threads,
+        "gpu_layers": -1 if settings.gpu_layers is None else settings.gpu_layers,
+        "cache_prompt": settings.cache_prompt,
+        "cpus": list(placement.engine_cpus(cpus, threads)) if settings.pin else None,
+        "parent_pid": os.getpid(),
+    }
+
+
+def _new_log(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(1, 1_000):
+            path = folder / ("engine.log" if number == 1 else f"engine-{number}.log")
+            try:
+                path.touch(0o600, exist_ok=False)
+            except FileExistsError:
+                continue
+            return path
+    except OSError as error:
+        raise DeploymentError(f"The engine's log cannot be written to {folder}: {error}") from error
+    raise DeploymentError(f"{folder} is full of engine logs; give another folder")
+
+
+def _spawn(log_path: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-P", "-m", _CHILD]  # -P: no module from the current folder
+    # The signal comes when the *thread* that started the child ends, so only the main one will do.
+    if threading.current_thread() is threading.main_thread():
+        command.append("--die-with-parent")
+    # An assertion of ggml's would else start a debugger on itself to print a backtrace.
+    environment = {**os.environ, "GGML_NO_BACKTRACE": "1"}
+    try:
+        with log_path.open("ab") as log:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment,
+                bufsize=0,
+                start_new_session=True,  # Ctrl-C in the terminal is for the harness alone
+            )
+    except OSError as error:
+        raise DeploymentError(f"The engine's process cannot be started: {error}") from error
+
+
+def _await_report(
+    process: subprocess.Popen[bytes], settings: dict[str, Any], key: Secret, deadline_ns: int
+) -> dict[str, Any]:
+    """What the child says once it has loaded the model; empty when it ended without a word.
+
+    `{"error": "timeout"}` when it says nothing in time.
+    """
+    assert process.stdin is not None and process.stdout is not None
+    line = json.dumps({**settings, "key": key.reveal()}).encode() + b"\n"
+    try:
+        process.stdin.write(line)
+    except BrokenPipeError:
+        pass  # it has ended already: what it reported, if anything, says why
+    said = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while not said.endswith(b"\n") and len(said) < MAX_REPORT_BYTES:
+            left_ns = deadline_ns - clock.monotonic_ns()
+            if left_ns <= 0 or not selector.select(units.seconds(left_ns)):
+                if clock.monotonic_ns() >= deadline_ns:
+                    return {"error": "timeout"}
+                continue
+            piece = os.read(process.stdout.fileno(), 4_096)
+            if not piece:
+                break
+            said += piece
+    try:
+        report = json.loads(said)
+    except ValueError:
+        return {}
+    return report if isinstance(report, dict) else {}
+
+
+def _await_health(
+    url: Url, key: Secret, process: subprocess.Popen[bytes], deadline_ns: int, log_path: Path
+) -> int | None:
+    """Waits until the server says that it is ready; the context of a slot, as it reports it."""
+    root = Url(f"http://{url.authority}")
+    reason = "it never answered"
+    while clock.monotonic_ns() < deadline_ns and process.poll() is None:
+        try:
+            answer = ask(root, "/health", timeout_s=PROBE_S)
+            if answer.status == 200:
+                properties = ask(root, "/props", key=key, timeout_s=PROBE_S).json()
+                return _slot_context(properties)
+            reason = answer.complaint()
+        except ProbeError as error:
+            reason = str(error)
+        clock.sleep_s(0.02)
+    raise DeploymentError(
+        _with_last_words(
+            f"The engine loaded the model but does not become ready: {reason}.", log_path
+        )
+    )
+
+
+def _slot_context(properties: Any) -> int | None:
+    try:
+        context = properties["default_generation_settings"]["n_ctx"]
+    except (KeyError, TypeError):
+        return None
+    return context if isinstance(context, int) else None
+
+
+def _warm_up(url: Url, model: str, key: Secret, deadline_ns: int, log_path: Path) -> None:
+    """One request of one token, so that the first measured one does not pay for the start."""
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": "Hello"}],
+        "max_tokens": 1,
+        "temperature": 0,
+        "cache_prompt": False,
+    }
+    left_s = max(1.0, units.seconds(deadline_ns - clock.monotonic_ns()))
+    try:
+        answer = ask(url, "/chat/completions", key=key, body=body, timeout_s=left_s)
+    except ProbeError as error:
+        raise DeploymentError(
+            _with_last_words(f"The engine fails at its first request: {error}.", log_path)
+        ) from error
+    if answer.status != 200:
+        raise DeploymentError(
+            _with_last_words(
+                f"The engine refuses its first request: {answer.complaint()}. "
+                "The model may not be one for chat.",
+                log_path,
+            )
+        )
+
+
+def _start_failure(
+    report: dict[str, Any],
+    process: subprocess.Popen[bytes],
+    model_path: Path,
+    doubt: str | None,
+    log_path: Path,
+    oom_kills: int | None,
+    settings: EngineSettings,
+) -> str:
+    kind = report.get("error")
+    message = one_line(str(report.get("message", "")))
+    if kind == "timeout":
+        return _with_last_words(
+            f"The engine did not load {model_path} within {settings.start_timeout_s:g} s. "
+            "Give it longer, or take a smaller model.",
+            log_path,
+        )
+    if kind == "import":
+        return _import_failure(message, report.get("package"))
+    code = _wait(process, KILL_S)
+    if kind == "load":
+        what = doubt or (
+            f"The engine cannot load {model_path}; it may be damaged, of a kind that this version "
+            "of llama.cpp does not know, or too large for the memory"
+        )
+        return _with_last_words(f"{what}.", log_path)
+    how = _how_it_ended(code, oom_kills)
+    what = f"The engine {how} while it was starting with {model_path}"
+    return _with_last_words(what if doubt is None else f"{what} {doubt}.", log_path)
+
+
+def _import_failure(message: str, package: object) -> str:
+    if "libgomp" in message:
+        return (
+            f"The embedded engine needs the system's OpenMP library: {message}. "
+            "On Debian and Ubuntu install it with `apt-get install libgomp1`"
+        )
+    if package == "xllamacpp":
+        return "The embedded engine is not installed; install it with `pip install xllamacpp`"
+    return (
+        f"The embedded engine cannot be loaded: {message}. "
+        "Install it again with `pip install --force-reinstall xllamacpp`"
+    )
+
+
+def _how_it_ended(code: int | None, oom_kills_before: int | None) -> str:
+    """The rest of a sentence that begins with "The engine"."""
+    if code is None:
+        return "hangs."
+    if code >= 0:
+        return f"ended by itself with exit code {code}."
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    if -code == signal.SIGKILL:
+        now = _oom_kills()
+        if now is not None and oom_kills_before is not None and now > oom_kills_before:
+            return (
+                "was killed (SIGKILL) while the kernel ran out of memory: take a smaller model or "
+                "format, a shorter context or fewer slots."
+            )
+        return (
+            "was killed (SIGKILL), not by minionbench: by somebody, or for want of memory "
+            "(`dmesg` or the container's log tells)."
+        )
+    if -code == signal.SIGILL:
+        return "crashed (SIGILL): this processor lacks instructions that it was built for."
+    if -code in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE):
+        return f"crashed ({name})."
+    return f"was ended by {name}."
+
+
+def _oom_kills() -> int | None:
+    """Processes that Linux has killed for want of memory since it started; None elsewhere."""
+    try:
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    except (OSError, ValueError):
+        pass
+    return None
+
+
+def _with_last_words(sentence: str, log_path: Path) -> str:
+    """The sentence, then the end of the engine's log and where the rest is."""
+    words = last_words(log_path)
+    if not words:
+        return f"{sentence} It left nothing in its log, {log_path}"
+    return "\n".join([f"{sentence} Its last words, from {log_path}:", *(f"  {w}" for w in words)])
+
+
+def last_words(log_path: Path) -> list[str]:
+    """The last lines of the engine's log that tell something, each once; errors before all else."""
+    try:
+        with log_path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 16_384))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    told = [one_line(line) for line in lines if line.strip()]
+    errors = [line for line in told if " E " in line[:24]]
+    unstamped = [line.partition(" E ")[2] for line in errors] or told
+    return list(dict.fromkeys(unstamped))[-LAST_WORDS:]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Asks the process to end, kills its whole group if it does not, and reaps it."""
+    try:
+        if process.poll() is None:
+            process.terminate()
+            if _wait(process, TERMINATE_S) is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                if _wait(process, KILL_S) is None:
+                    raise DeploymentError(
+                        f"The engine (process {process.pid}) cannot be killed: a driver holds it. "
+                        "It may need a restart of the machine"
+                    )
+    finally:
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> int | None:
+    try:
+        return process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def _cpus(reported: Any) -> tuple[int, ...] | None:
+    return tuple(int(cpu) for cpu in reported) if reported else None
+
+
+def _free_cpus(engine: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    if engine is None:
+        return None
+    return tuple(cpu for cpu in placement.usable_cpus() if cpu not in engine)

@@ -1,0 +1,347 @@
+"""What goes out to a model and what comes back: the types that every floor above speaks in.
+
+A `Request` is one item of a workload. A deployment turns it into one or more `Call`s; each call
+goes to an `Endpoint` and comes back as a `Reply`; the deployment ends with an `Answer`. Between
+endpoint and reply stands the `Exchange`: the bytes that were received and when.
+
+All instants are integer nanoseconds of one monotonic clock. `None` means "not observed", never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from enum import StrEnum
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+Side: TypeAlias = Literal["local", "remote"]
+"""Where a call runs: on the user's machine, or at somebody else's."""
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How the model is to generate."""
+
+    max_output_tokens: int | None = None
+    """Upper limit of the answer; None leaves it to the server."""
+    forced_output_tokens: int | None = None
+    """Exact length that the answer is forced to, end of text ignored; None for a natural end."""
+    temperature: float = 0.0
+    seed: int | None = None
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """The right answer to a request, as far as it is known."""
+
+    kind: Literal["number", "text", "choice"]
+    value: str
+    """The answer as text; for a number its decimal form without separators."""
+    unit: str | None = None
+    """Unit or scale of a number ("USD million", "%"); None where it has none."""
+    aliases: tuple[str, ...] = ()
+    """Other texts that are just as right."""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One item of a workload: what to ask, and what is known of the right answer."""
+
+    item_id: str
+    """Names the item for ever: the same id is the same text."""
+    messages: tuple[Message, ...]
+    limits: Limits
+    source: str
+    """Where the item is from: `builtin:prefill@1`, or a data set's name."""
+    input_tokens: int
+    """Length of the messages by the reference tokenizer, not by the model under test."""
+    reference: Reference | None = None
+    document: str | None = None
+    """The long text that a hybrid protocol keeps on the local side; None where there is none."""
+    question: str | None = None
+    """What is asked about the document; None where the messages cannot be split so."""
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One model call inside a request. It knows no URL and no time."""
+
+    side: Side
+    messages: tuple[Message, ...]
+    limits: Limits
+    role: Literal["assistant", "supervisor", "worker"] = "assistant"
+    round: int = 0
+    job: int | None = None
+    schema: dict[str, Any] | None = None
+    """JSON Schema that the answer has to follow; None for free text."""
+
+
+class Outcome(StrEnum):
+    """How a call ended. Only `OK` is a success."""
+
+    OK = "ok"
+    HTTP_ERROR = "http_error"
+    """The server answered with a status other than 2xx."""
+    STREAM_ERROR = "stream_error"
+    """An error event inside a stream that had begun with status 200."""
+    MALFORMED = "malformed"
+    """Bytes that are not what the protocol says: broken HTTP, SSE, UTF-8 or JSON."""
+    MISSING_END = "missing_end"
+    """The body ended properly, but without the protocol's closing event."""
+    TRUNCATED = "truncated"
+    """The connection ended before the body did."""
+    CONNECT_FAILED = "connect_failed"
+    RESET = "reset"
+    """The connection was reset or closed before any byte of an answer."""
+    CONNECT_TIMEOUT = "connect_timeout"
+    FIRST_BYTE_TIMEOUT = "first_byte_timeout"
+    IDLE_TIMEOUT = "idle_timeout"
+    TOTAL_TIMEOUT = "total_timeout"
+    TOO_LARGE = "too_large"
+    """The body passed the limit that bounds it."""
+    CUT = "cut"
+    """Ended by us while it was under way: deadline, budget or Ctrl-C."""
+    NOT_SENT = "not_sent"
+    """Planned, but the run ended before it was sent."""
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a call did not succeed."""
+
+    message: str
+    http_status: int | None = None
+    code: str | None = None
+    """The provider's own code or type, such as `insufficient_quota`."""
+    retry_after_s: float | None = None
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens as the server counted them; None where it did not say."""
+
+    prompt_tokens: int | None = None
+    """All tokens of the prompt, those served from a cache included."""
+    completion_tokens: int | None = None
+    """All generated tokens, reasoning included."""
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class EngineTimings(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine's own view of a call, where it gives one."""
+
+    cached_tokens: int | None = None
+    prompt_tokens: int | None = None
+    """Prompt tokens that were really processed, those served from a cache not included."""
+    prompt_ms: float | None = None
+    predicted_tokens: int | None = None
+    predicted_ms: float | None = None
+
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """How well the arrival of a call's answer was observed."""
+
+    reads: int
+    """Reads from the socket that brought bytes of the answer."""
+    kernel_reads: int
+    """Reads whose stamp is the kernel's; the rest carry the user-space stamp taken after them."""
+    merged_events: int
+    """Token-bearing events that shared a read with a later one, so that their own arrival is only
+    bounded: after the read before, not later than the stamp."""
+    first_merged: bool
+    """Whether the first token-bearing event is one of them, so that TTFT is an upper bound."""
+    lateness_max_ns: int | None
+    """Largest user stamp − kernel stamp: our own delay in reading. None without kernel stamps."""
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """What came back from one call, and when.
+
+    `planned` ≤ `admitted` ≤ `sent` ≤ `sent_end`; an instant that was never reached is None.
+    """
+
+    outcome: Outcome
+    failure: Failure | None = None
+    """Present exactly when the outcome is not `OK`."""
+    text: str | None = None
+    """Visible text; None when nothing was received, or when texts are not kept."""
+    reasoning: str | None = None
+    finish_reason: str | None = None
+    model: str | None = None
+    """The model's name as the server reported it."""
+    usage: Usage | None = None
+    engine: EngineTimings | None = None
+    planned_ns: int
+    admitted_ns: int | None = None
+    connect_start_ns: int | None = None
+    """None when a connection that was already open was used."""
+    connect_end_ns: int | None = None
+    sent_ns: int | None = None
+    sent_end_ns: int | None = None
+    first_byte_ns: int | None = None
+    first_event_ns: int | None = None
+    first_reasoning_ns: int | None = None
+    first_visible_ns: int | None = None
+    event_ns: tuple[int, ...] = ()
+    """Arrival of each token-bearing event, reasoning and visible, in order."""
+    end_ns: int | None = None
+    """Everything received, or the failure noticed."""
+    replaced_connections: int = 0
+    """Kept-alive connections found closed by the server when the request was to be sent."""
+    arrival: Arrival | None = None
+
+    @property
+    def first_token_ns(self) -> int | None:
+        """Arrival of the first token-bearing event of any kind."""
+        return self.event_ns[0] if self.event_ns else None
+
+    @property
+    def last_token_ns(self) -> int | None:
+        """Arrival of the last token-bearing event of any kind."""
+        return self.event_ns[-1] if self.event_ns else None
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a deployment answered to a request."""
+
+    text: str | None
+    call: int | None
+    """Index of the call that produced the answer; None when none did."""
+    abstained: str | None = None
+    """Why there is no answer; None when there is one."""
+
+
+Plan: TypeAlias = Generator[tuple[Call, ...], tuple[Reply, ...], Answer]
+"""A deployment at work on one request: yields tuples of calls, is sent as many replies."""
+
+
+class Secret:
+    """A key that no message, log or file can show."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The key itself, for the one line of the request that carries it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('…')"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Secret is never pickled")
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+    """How long each part of a call may take, in seconds."""
+
+    connect_s: float = 10.0
+    first_byte_s: float = 300.0
+    """From the last byte sent to the first received: queueing and prefill of a long prompt."""
+    idle_s: float = 60.0
+    """Between two reads of an answer that has begun."""
+    total_s: float = 900.0
+    """From the first byte sent to the end."""
+
+
+class Endpoint:
+    """Where calls of one side go: a server, how to speak to it, and how many calls it takes.
+
+    `slots` is how many calls it may have under way at once; None for no limit. `extra_body` is
+    merged into every request's JSON, `headers` are sent with it.
+    """
+
+    __slots__ = (
+        "base_url",
+        "dialect",
+        "extra_body",
+        "headers",
+        "key",
+        "model",
+        "slots",
+        "timeouts",
+    )
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        *,
+        dialect: str = "openai",
+        key: Secret | None = None,
+        slots: int | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+        extra_body: dict[str, Any] | None = None,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.model = model
+        self.dialect = dialect
+        self.key = key
+        self.slots = slots
+        self.headers = headers
+        self.extra_body = extra_body or {}
+        self.timeouts = timeouts or Timeouts()
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.base_url!r}, {self.model!r}, dialect={self.dialect!r})"
+
+
+class Exchange:
+    """The bytes of one call's answer as they arrived, before any meaning is given to them.
+
+    `body` is the entity body with the transfer coding removed. Read i brought it up to byte
+    `read_ends[i]` (cumulative) and arrived at `read_ns[i]`; `kernel_reads` of the stamps are the
+    kernel's, the others were taken in user space after the read.
+    """
+
+    __slots__ = (
+        "admitted_ns",
+        "body",
+        "connect_end_ns",
+        "connect_start_ns",
+        "end_ns",
+        "failure",
+        "first_byte_ns",
+        "headers",
+        "kernel_reads",
+        "lateness_max_ns",
+        "outcome",
+        "planned_ns",
+        "read_ends",
+        "read_ns",
+        "reads",
+        "replaced_connections",
+        "sent_end_ns",
+        "sent_ns",
+        "status",
+    )
+
+    def __init__(self, planned_ns: int) -> None:
+        self.planned_ns = planned_ns
+        self.admitted_ns: int | None = None
+        self.connect_start_ns: int | None = None
+        self.connect_end_ns: int | None = None
+        self.sent_ns: int | None = None
+        self.sent_end_ns: int | None = None
+        self.first_byte_ns: int | None = None
+        self.end_ns: int | None = None
+        self.status: int | None = None
+        self.headers: dict[str, str] = {}
+        self.body = b""
+        self.read_ends: list[int] = []
+        self.read_ns: list[int] = []
+        self.reads = 0
+        self.kernel_reads = 0
+        self.lateness_max_ns: int | None = None
+        self.replaced_connections = 0
+        self.outcome: Outcome | None = None
+        """What went wrong on the way; None when an HTTP answer arrived whole, of any status."""
+        self.failure: Failure | None = None

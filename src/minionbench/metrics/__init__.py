@@ -1,0 +1,1 @@
+"""Metrics: pure functions that turn the facts of requests into numbers with their uncertainty."""

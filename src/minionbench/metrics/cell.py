@@ -1,0 +1,326 @@
+"""The metrics of a cell: what its measured requests say together.
+
+The value of a per-request metric is the median over items of each item's median over its repeats,
+with an exact interval whose sampling unit is the item. Failed requests rank as the worst there
+can be. Requests that the end of the run cut off or left unsent are censored: left out, and
+counted. So is a request that has no value for its own reasons, each reason with its count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from minionbench.metrics import record as whole
+from minionbench.metrics.request import Absence, NegativeInterval
+from minionbench.metrics.table import METRICS
+from minionbench.metrics.throughput import (
+    Window,
+    finished,
+    steady_state,
+    streams_at_work,
+    tokens_within,
+)
+from minionbench.metrics.value import (
+    MetricValue,
+    bounds,
+    error,
+    estimated,
+    interval_note,
+    skipped,
+)
+from minionbench.records import RequestRecord
+from minionbench.stats import (
+    LEVEL,
+    item_median_estimate,
+    median,
+    percentile_needs,
+    quantile_estimate,
+    ratio_of_sums,
+)
+from minionbench.units import seconds
+
+PERCENTILES = (50, 90, 95, 99)
+"""Percentiles that are shown where the number of requests supports them. They look at the slow
+side: of a rate they are 50, 10, 5 and 1."""
+
+Observation = Callable[[RequestRecord], tuple[float, ...] | Absence]
+"""What one request contributes to a metric: one duration or rate, or all its gaps."""
+
+
+def _one(quantity: whole.Quantity[RequestRecord, float]) -> Observation:
+    def observe(record: RequestRecord) -> tuple[float, ...] | Absence:
+        value = quantity.or_absence(record)
+        return value if isinstance(value, Absence) else (value,)
+
+    return observe
+
+
+_PER_REQUEST: dict[str, Observation] = {
+    "ttft_s": _one(whole.ttft_s),
+    "ttfo_s": _one(whole.ttfo_s),
+    "total_latency_s": _one(whole.total_latency_s),
+    "response_time_s": _one(whole.response_time_s),
+    "tpot_s": _one(whole.tpot_s),
+    "itl_s": whole.itl_s.or_absence,
+    "icl_s": whole.icl_s.or_absence,
+    "tokens_per_sec": _one(whole.decode_tokens_per_s),
+}
+
+CELL_METRICS = (*_PER_REQUEST, "output_tokens_per_sec", "requests_per_sec", "goodput_per_sec")
+"""Names of the metrics that `cell_metrics` gives: always all of them."""
+
+
+def cell_metrics(
+    records: Sequence[RequestRecord], *, streams: int | None = None, level: float = LEVEL
+) -> dict[str, MetricValue]:
+    """The metrics that follow from a cell's records; only its measured phase counts.
+
+    `streams` is the number of streams of a closed loop; None takes it from the records, as the
+    most requests that were in flight at once. `level` is that of all intervals.
+    """
+    measured = [record for record in records if record.phase == "measured"]
+    values = {
+        name: _typical(name, observe, measured, level) for name, observe in _PER_REQUEST.items()
+    }
+    if values["itl_s"].status == "ok":
+        values["icl_s"] = skipped("icl_s", Absence.TOKEN_EVENTS.value)
+    values |= _throughput(measured, streams, level)
+    return {name: values[name] for name in CELL_METRICS}
+
+
+class _Observations:
+    """What the requests of a cell contribute to one metric, sorted by kind."""
+
+    def __init__(self, observe: Observation, records: Sequence[RequestRecord]) -> None:
+        self.seen: list[tuple[str, tuple[float, ...]]] = []
+        """(item, values) of each request that has values."""
+        self.failed: list[RequestRecord] = []
+        self.left_out: Counter[Absence] = Counter()
+        for record in records:
+            values = observe(record)
+            if values is Absence.FAILED:
+                self.failed.append(record)
+            elif isinstance(values, Absence):
+                self.left_out[values] += 1
+            else:
+                self.seen.append((record.item_id, values))
+
+    @property
+    def counted(self) -> int:
+        """Requests that count in the metric: those with values and those that failed."""
+        return len(self.seen) + len(self.failed)
+
+    def by_item(self, worst: float) -> dict[str, list[float]]:
+        """Each item's typical values, one per request; a failed request has the worst."""
+        items: dict[str, list[float]] = {}
+        for item, values in self.seen:
+            items.setdefault(item, []).append(median(values))
+        for record in self.failed:
+            items.setdefault(record.item_id, []).append(worst)
+        return items
+
+    def pooled(self, worst: float) -> list[float]:
+        """All values of all requests.
+
+        A failed request adds as many of the worst as a successful one has values on average.
+        """
+        values = [value for _, values in self.seen for value in values]
+        each = math.ceil(len(values) / len(self.seen)) if self.seen else 1
+        return values + [worst] * (each * len(self.failed))
+
+    def counts(self) -> dict[str, Any]:
+        """The counts that go with the metric, as metadata."""
+        left_out = {reason.value: count for reason, count in self.left_out.most_common()}
+        return {"requests": self.counted, "failed": len(self.failed), "left_out": left_out}
+
+
+def _typical(
+    name: str, observe: Observation, records: Sequence[RequestRecord], level: float
+) -> MetricValue:
+    """A per-request metric of a cell."""
+    try:
+        observed = _Observations(observe, records)
+    except NegativeInterval as fault:
+        return error(name, f"Instants contradict each other, so no clock can be believed: {fault}")
+    counts = observed.counts()
+    if not observed.counted:
+        return skipped(name, _why_nothing(observed), **counts)
+    if not observed.seen:
+        return error(name, _all_failed(observed.failed), **counts)
+    if name == "itl_s" and (uneven := _not_token_by_token(observed)):
+        return skipped(name, uneven, **counts)
+    worst = -math.inf if METRICS[name].better == "higher" else math.inf
+    items = observed.by_item(worst)
+    estimate = item_median_estimate(items.values(), level)
+    if math.isinf(estimate.point):
+        return error(name, _among_failures("median", observed), **counts)
+    shown, absent = _percentiles(observed, worst, len(items), level)
+    repeats = len({record.repeat for record in records})
+    return estimated(
+        name,
+        estimate,
+        **counts,
+        repeats=repeats,
+        percentiles=shown,
+        percentiles_absent=absent,
+    )
+
+
+def _percentiles(
+    observed: _Observations, worst: float, items: int, level: float
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The percentiles over all requests that the sample supports, and why the others are absent.
+
+    Requests of one item are alike, so support and interval go by the number of items. The gaps
+    within an answer are alike only in part: they support a percentile by their own number, while
+    the interval still goes by items.
+    """
+    values = observed.pooled(worst)
+    one_each = all(len(values) == 1 for _, values in observed.seen)
+    support = items if one_each else len(values)
+    shown: dict[str, Any] = {}
+    absent: dict[str, str] = {}
+    for percentile in PERCENTILES:
+        if worst < 0:
+            percentile = 100 - percentile
+        label, p = f"p{percentile}", percentile / 100
+        needed = percentile_needs(p)
+        if support < needed:
+            absent[label] = f"needs n ≥ {needed}, there are {support}"
+            continue
+        estimate = quantile_estimate(values, p, level, units=items)
+        if math.isinf(estimate.point):
+            absent[label] = _among_failures(label, observed)
+            continue
+        shown[label] = {"value": estimate.point, "interval": bounds(estimate)}
+        if (note := interval_note(estimate)) is not None:
+            shown[label]["interval_note"] = note
+    return shown, absent
+
+
+def _share(part: int, whole_count: int) -> str:
+    return f"{part} of {whole_count} ({part / whole_count:.0%})"
+
+
+def most_frequent_failure(failed: Sequence[RequestRecord]) -> tuple[str, int]:
+    """The commonest way in which requests failed, in words, and how many failed so."""
+    ways = Counter(
+        (record.outcome.value, record.failure.http_status if record.failure else None)
+        for record in failed
+    )
+    (outcome, status), count = ways.most_common(1)[0]
+    messages = Counter(
+        record.failure.message
+        for record in failed
+        if record.failure
+        and (record.outcome.value, record.failure.http_status) == (outcome, status)
+    )
+    words = outcome if status is None else f"{outcome} {status}"
+    if messages:
+        words += f": {messages.most_common(1)[0][0]:.300}"
+    return words, count
+
+
+def _all_failed(failed: Sequence[RequestRecord]) -> str:
+    words, count = most_frequent_failure(failed)
+    return f"All {len(failed)} requests failed, {_share(count, len(failed))} of them with {words}"
+
+
+def _among_failures(what: str, observed: _Observations) -> str:
+    words, _ = most_frequent_failure(observed.failed)
+    share = _share(len(observed.failed), observed.counted)
+    return f"The {what} falls among the failures: {share} requests failed, most often with {words}"
+
+
+def _why_nothing(observed: _Observations) -> str:
+    if not observed.left_out:
+        return "no request was measured"
+    total = observed.left_out.total()
+    reasons = [
+        f"{_share(count, total)}: {reason.value}" if count < total else reason.value
+        for reason, count in observed.left_out.most_common()
+    ]
+    return "; ".join(reasons)
+
+
+def _not_token_by_token(observed: _Observations) -> str | None:
+    """Why the gaps are not all between tokens; None when they are.
+
+    One answer that came otherwise is enough: to leave it out would select.
+    """
+    answered = len(observed.seen) + observed.left_out.total()
+    for reason in (Absence.UNEVEN_EVENTS, Absence.NO_USAGE, Absence.HIDDEN_REASONING):
+        if count := observed.left_out[reason]:
+            return f"{_share(count, answered)} answers: {reason.value}; see icl_s"
+    return None
+
+
+def _throughput(
+    records: Sequence[RequestRecord], streams: int | None, level: float
+) -> dict[str, MetricValue]:
+    """Tokens and requests per second over the steady states of all repeats."""
+    names = ("output_tokens_per_sec", "requests_per_sec")
+    unmeasured = {
+        "goodput_per_sec": skipped("goodput_per_sec", "no service-level objective was given")
+    }
+    try:
+        windows = _windows(records, streams)
+    except NegativeInterval as fault:
+        message = f"Instants contradict each other, so no clock can be believed: {fault}"
+        return unmeasured | {name: error(name, message) for name in names}
+    if isinstance(windows, str):
+        return unmeasured | {name: skipped(name, windows) for name in names}
+    if not any(record.ok for group, window in windows for record in finished(group, window)):
+        failed = [record for group, window in windows for record in finished(group, window)]
+        return unmeasured | {name: error(name, _all_failed(failed)) for name in names}
+
+    requests: list[tuple[float, float]] = []
+    tokens: list[tuple[float, float]] = []
+    uncounted = 0
+    for group, window in windows:
+        length = seconds(window.length_ns)
+        requests.append((sum(record.ok for record in finished(group, window)), length))
+        inside = [tokens_within(record, window) for record in group]
+        uncounted += inside.count(None)
+        tokens.append((math.fsum(count for count in inside if count is not None), length))
+    context: dict[str, Any] = {
+        "window_s": math.fsum(length for _, length in requests),
+        "repeats": len(windows),
+        "requests": sum(len(finished(group, window)) for group, window in windows),
+        "failed": sum(
+            not record.ok for group, window in windows for record in finished(group, window)
+        ),
+        "streams": streams if streams is not None else streams_at_work(records),
+    }
+    per_request = estimated("requests_per_sec", ratio_of_sums(requests, level), **context)
+    if uncounted:
+        reason = f"{uncounted} answers came without a token count"
+        per_token = skipped("output_tokens_per_sec", reason, **context)
+    else:
+        per_token = estimated("output_tokens_per_sec", ratio_of_sums(tokens, level), **context)
+    return unmeasured | {"output_tokens_per_sec": per_token, "requests_per_sec": per_request}
+
+
+def _windows(
+    records: Sequence[RequestRecord], streams: int | None
+) -> list[tuple[list[RequestRecord], Window]] | str:
+    """Each repeat's requests with its steady state, or why one of them has none."""
+    repeats: dict[int, list[RequestRecord]] = {}
+    for record in records:
+        repeats.setdefault(record.repeat, []).append(record)
+    if not repeats:
+        return "no request was measured"
+    if streams is None:
+        streams = max(streams_at_work(group) for group in repeats.values())
+    if streams == 0:
+        return "no request was sent"
+    windows: list[tuple[list[RequestRecord], Window]] = []
+    for repeat, group in sorted(repeats.items()):
+        window = steady_state(group, streams)
+        if isinstance(window, str):
+            return window if len(repeats) == 1 else f"repeat {repeat + 1}: {window}"
+        windows.append((group, window))
+    return windows

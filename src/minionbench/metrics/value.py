@@ -1,0 +1,122 @@
+"""The value of a metric: a number, or the reason why there is none; never something between."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from minionbench.metrics.table import METRICS
+from minionbench.stats import Estimate
+
+Status: TypeAlias = Literal["ok", "skipped", "error"]
+
+
+class MetricValue(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric as a document carries it.
+
+    `ok`: a finite value. `skipped`: no value, `metadata["reason"]` says why. `error`: no value,
+    `error_message` says why. `metadata` holds only what JSON can: no infinity, no NaN.
+    """
+
+    status: Status
+    value: float | None
+    error_message: str | None
+    metadata: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.status == "ok":
+            right = self.value is not None and math.isfinite(self.value)
+            right = right and self.error_message is None
+        elif self.status == "skipped":
+            right = self.value is None and self.error_message is None
+            right = right and bool(self.metadata.get("reason"))
+        else:
+            right = self.value is None and bool(self.error_message)
+        if not right:
+            raise ValueError(f"not a {self.status} metric: {self.value!r}, {self.error_message!r}")
+
+    @property
+    def reason(self) -> str | None:
+        """Why there is no value, whichever status says so; None where there is one."""
+        if self.status == "skipped":
+            return str(self.metadata["reason"])
+        return self.error_message
+
+
+def ok(name: str, value: float, **metadata: Any) -> MetricValue:
+    """A measured metric."""
+    return MetricValue(
+        status="ok",
+        value=value,
+        error_message=None,
+        metadata={"unit": METRICS[name].unit, **metadata},
+    )
+
+
+def skipped(name: str, reason: str, **metadata: Any) -> MetricValue:
+    """A metric that was not measured, and why."""
+    return MetricValue(
+        status="skipped",
+        value=None,
+        error_message=None,
+        metadata={"unit": METRICS[name].unit, "reason": reason, **metadata},
+    )
+
+
+def error(name: str, message: str, **metadata: Any) -> MetricValue:
+    """A metric that should have been measured and could not be, and why."""
+    return MetricValue(
+        status="error",
+        value=None,
+        error_message=message,
+        metadata={"unit": METRICS[name].unit, **metadata},
+    )
+
+
+def estimated(name: str, estimate: Estimate, **metadata: Any) -> MetricValue:
+    """A measured metric with its interval, level, count and method."""
+    return ok(
+        name,
+        estimate.point,
+        n=estimate.n,
+        level=estimate.level,
+        method=estimate.method,
+        interval=bounds(estimate),
+        **({} if (note := interval_note(estimate)) is None else {"interval_note": note}),
+        **metadata,
+    )
+
+
+def bounds(estimate: Estimate) -> list[float | None]:
+    """[low, high] of an estimate as JSON can hold it: a bound that is missing or infinite is None."""
+    return [
+        None if bound is None or math.isinf(bound) else bound
+        for bound in (estimate.low, estimate.high)
+    ]
+
+
+def interval_note(estimate: Estimate) -> str | None:
+    """Why a bound of the interval is missing; None when both are there."""
+    if any(bound is not None and math.isinf(bound) for bound in (estimate.low, estimate.high)):
+        return "a bound falls among the failed requests"
+    return estimate.note
+
+
+def rescaled(name: str, value: MetricValue, factor: float, **metadata: Any) -> MetricValue:
+    """The same measurement under another name, in a unit that is `factor` times smaller."""
+    merged = {**value.metadata, "unit": METRICS[name].unit, **metadata}
+    if value.value is None:
+        return msgspec.structs.replace(value, metadata=merged)
+    if "interval" in merged:
+        merged["interval"] = [b if b is None else b * factor for b in merged["interval"]]
+    if "percentiles" in merged:
+        merged["percentiles"] = {
+            percentile: {
+                "value": entry["value"] * factor,
+                "interval": [b if b is None else b * factor for b in entry["interval"]],
+            }
+            for percentile, entry in merged["percentiles"].items()
+        }
+    return msgspec.structs.replace(value, value=value.value * factor, metadata=merged)

@@ -1,0 +1,59 @@
+"""The run document: strict pydantic models, migrations and the JSON Schema.
+
+Importing this package imports pydantic; nothing else of the program does.
+"""
+
+from __future__ import annotations
+
+from minionbench.schema.atomic import write_atomically
+from minionbench.schema.cell import (
+    CellResult,
+    LoadDocument,
+    ReasonDocument,
+    RecordsReference,
+    Severity,
+    VerdictDocument,
+    VerdictStatus,
+    WorkloadDocument,
+)
+from minionbench.schema.json_schema import json_schema, json_schema_text
+from minionbench.schema.metric import (
+    REGISTRY_METRICS,
+    MetricResult,
+    MetricStatus,
+    registry_metrics,
+)
+from minionbench.schema.migration import SCHEMA_VERSION
+from minionbench.schema.run import (
+    BenchmarkCandidate,
+    BenchmarkRun,
+    Factors,
+    ModelType,
+    RunMetadata,
+    SystemInfo,
+)
+
+__all__ = [
+    "REGISTRY_METRICS",
+    "SCHEMA_VERSION",
+    "BenchmarkCandidate",
+    "BenchmarkRun",
+    "CellResult",
+    "Factors",
+    "LoadDocument",
+    "MetricResult",
+    "MetricStatus",
+    "ModelType",
+    "ReasonDocument",
+    "RecordsReference",
+    "RunMetadata",
+    "Severity",
+    "SystemInfo",
+    "VerdictDocument",
+    "VerdictStatus",
+    "WorkloadDocument",
+    "json_schema",
+    "json_schema_text",
+    "registry_metrics",
+    "write_atomically",
+]

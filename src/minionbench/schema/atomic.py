@@ -1,0 +1,62 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+from minionbench.errors import SetupError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file so that no reader, and no crash, ever sees a part of it.
+
+    The content goes to a temporary file in the same folder, is forced to the disk, and takes the
+    name in one step. The file's permissions are what the umask leaves of 0666.
+
+    Raises SetupError when it cannot be written; what was at `path` is then still there.
+    """
+    # The name begins with a dot, so that it never matches the pattern of finished documents.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_INHERIT, 0o666)
+        try:
+            try:
+                _write_all(file, content)
+                os.fsync(file)
+            finally:
+                os.close(file)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        sync_folder(path.parent)
+    except (OSError, ValueError) as error:
+        raise SetupError(f"{path} could not be written: {reason(error)}") from error
+
+
+_NO_INHERIT = getattr(os, "O_CLOEXEC", 0)
+
+
+def _write_all(file: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Forces the names in a folder to the disk, where the system can do so."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def reason(error: Exception) -> str:
+    """What the operating system says went wrong, without its number and file name."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

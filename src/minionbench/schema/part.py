@@ -1,0 +1,129 @@
+"""What all parts of a run document have in common: strict, complete, immutable, plain JSON."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+DEEPEST_METADATA = 20
+"""Levels that a free-form object may be nested; deeper ones are a fault of their writer."""
+
+
+class Part(BaseModel):
+    """A part of a run document.
+
+    In Python the optional fields may be left out. In a document no field may be: a reader can
+    then tell "unknown" (null) from "forgotten".
+    """
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        defer_build=True,
+        json_schema_serialization_defaults_required=True,
+    )
+
+    @model_validator(mode="after")
+    def _check(self, info: ValidationInfo) -> Self:
+        """Holds the part to its rules; a subclass with more of them calls `check_complete`."""
+        if info.mode == "json":
+            check_complete(self)
+        return self
+
+
+def check_complete(part: Part) -> None:
+    """Raises an error that names the first field which the document did not give."""
+    fields = type(part).__pydantic_fields__
+    given = part.__pydantic_fields_set__
+    if len(given) != len(fields):
+        absent = next(name for name in fields if name not in given)
+        raise rule("this field is missing", absent)
+
+
+def rule(message: str, *where: str | int) -> PydanticCustomError:
+    """The error of a broken rule; `where` is the way from the part to the faulty field."""
+    # pydantic fills {…} of the template from the context; the message itself may hold braces.
+    return PydanticCustomError(
+        "document_rule", "{message}", {"message": message, "where": list(where)}
+    )
+
+
+def plain_object(values: dict[str, Any], *where: str | int) -> dict[str, Any]:
+    """A free-form object with every value brought to plain JSON.
+
+    Tuples become lists, subclasses of str, int and float the types themselves. A value that JSON
+    does not know, NaN and infinity included, is an error that names its path, `where` before it.
+    """
+    for value in values.values():
+        kind = type(value)
+        if kind is str and value.isascii():
+            continue
+        if kind is not int and kind is not bool and value is not None:
+            return {key: _plain(value, (*where, key)) for key, value in values.items()}
+    return values
+
+
+def _plain(value: object, where: tuple[str | int, ...]) -> Any:
+    if len(where) > DEEPEST_METADATA:
+        raise rule(f"nested deeper than {DEEPEST_METADATA} levels", *where)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        text = str.__str__(value)
+        if not _encodable(text):
+            raise rule("text that cannot be written as UTF-8", *where)
+        return text
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise rule(f"expected a finite number, found {value}", *where)
+        return float(value)
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise rule(f"expected text as key, found {key!r}", *where)
+        return {key: _plain(inner, (*where, key)) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner, (*where, index)) for index, inner in enumerate(value)]
+    raise rule(f"expected a JSON value, found {type(value).__name__}", *where)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+PlainObject = Annotated[dict[str, Any], AfterValidator(lambda values: plain_object(values))]
+"""An object of plain JSON values whose keys the schema leaves open."""
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+"""Text that is not empty."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+"""A name that is safe as a key everywhere: no slash, no space, no leading dot."""
+
+MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+Count = Annotated[int, Field(ge=0)]
+
+Texts = Annotated[tuple[str, ...], Field(strict=False)]
+"""A list of texts; Python may give it as any sequence."""

@@ -1,0 +1,1 @@
+"""The measured path: sockets, kernel stamps and HTTP framing in one loop of one thread."""

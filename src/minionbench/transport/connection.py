@@ -1,0 +1,138 @@
+"""What the loop holds: a server, a call on its way, and the connection it goes over."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from minionbench.clock import ClockBridge
+from minionbench.exchange import Exchange, Timeouts
+from minionbench.transport.gate import Gate
+from minionbench.transport.http import ResponseFramer, Url
+from minionbench.transport.stream import Address, Stream, resolve
+
+MAX_BODY_BYTES = 64 * 2**20
+"""Largest body that is taken; a thousand times the longest answer of today's models."""
+OFFSET_TOLERANCE_NS = 200
+"""Change of the clocks' offset during an answer below which one offset serves all its reads."""
+
+
+class Target:
+    """A server as the loop knows it: its addresses, its gate, its idle connections."""
+
+    def __init__(
+        self,
+        url: Url,
+        addresses: tuple[Address, ...],
+        *,
+        slots: int | None = None,
+        timeouts: Timeouts | None = None,
+        max_body_bytes: int = MAX_BODY_BYTES,
+    ) -> None:
+        self.url = url
+        self.addresses = addresses
+        self.gate: Gate[Sending] = Gate(slots)
+        self.timeouts = timeouts or Timeouts()
+        self.max_body_bytes = max_body_bytes
+        self.idle: list[Connection] = []
+
+    @classmethod
+    def at(
+        cls, base_url: str, *, slots: int | None = None, timeouts: Timeouts | None = None
+    ) -> Target:
+        """The server at a URL; its name is resolved here, once.
+
+        Raises UsageError for a bad URL, DeploymentError for an unknown host.
+        """
+        url = Url(base_url)
+        return cls(url, resolve(url), slots=slots, timeouts=timeouts)
+
+
+class Sending:
+    """One call on its way: handed in with `Transport.submit`, given back when it has ended."""
+
+    __slots__ = ("admitted", "connection", "ended", "exchange", "owner", "payload", "target")
+
+    def __init__(self, target: Target, payload: bytes, planned_ns: int, owner: Hashable) -> None:
+        self.target = target
+        self.payload = payload
+        self.owner = owner
+        """The request that the call belongs to; slots are shared out among requests."""
+        self.exchange = Exchange(planned_ns)
+        self.admitted = False
+        self.ended = False
+        self.connection: Connection | None = None
+
+
+class Connection:
+    """A stream with what is under way on it."""
+
+    __slots__ = (
+        "addresses_left",
+        "connected",
+        "fd",
+        "framer",
+        "read_ends",
+        "real_ns",
+        "receive",
+        "reused",
+        "sending",
+        "started_ns",
+        "stream",
+        "target",
+        "unsent",
+        "user_ns",
+        "watched",
+    )
+
+    def __init__(self, stream: Stream, target: Target, started_ns: int) -> None:
+        self.stream = stream
+        self.target = target
+        self.fd = stream.fd
+        self.receive = stream.receive
+        self.started_ns = started_ns
+        self.connected = False
+        self.reused = False
+        self.watched = 0
+        self.sending: Sending | None = None
+        self.addresses_left: tuple[Address, ...] = ()
+        self.unsent: memoryview | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """Forgets the last answer."""
+        self.framer = ResponseFramer()
+        self.read_ends: list[int] = []
+        self.real_ns: list[int | None] = []
+        self.user_ns: list[int] = []
+
+    def take_down(self, exchange: Exchange, bridge: ClockBridge) -> None:
+        """Moves what was received into the call's exchange."""
+        framer = self.framer
+        exchange.status = framer.status
+        exchange.headers = framer.headers
+        exchange.body = b"".join(framer.body)
+        exchange.read_ends = self.read_ends
+        exchange.reads = len(self.user_ns)
+        exchange.read_ns = self._read_ns(bridge)
+        if exchange.reads:
+            exchange.first_byte_ns = exchange.read_ns[0]
+        lateness_ns = [
+            user_ns - read_ns
+            for read_ns, user_ns, real_ns in zip(
+                exchange.read_ns, self.user_ns, self.real_ns, strict=True
+            )
+            if real_ns is not None
+        ]
+        exchange.kernel_reads = len(lateness_ns)
+        exchange.lateness_max_ns = max(lateness_ns, default=None)
+
+    def _read_ns(self, bridge: ClockBridge) -> list[int]:
+        """Instant of each read: the kernel's stamp where there is one, else the clock after it."""
+        user, real = self.user_ns, self.real_ns
+        if not user:
+            return []
+        offset_at = bridge.offset_at
+        offset_ns = offset_at(user[0])
+        if abs(offset_at(user[-1]) - offset_ns) <= OFFSET_TOLERANCE_NS:
+            return [u if r is None else r - offset_ns for u, r in zip(user, real, strict=True)]
+        return [u if r is None else r - offset_at(u) for u, r in zip(user, real, strict=True)]

@@ -1,0 +1,451 @@
+"""The loop: sends calls when they are planned and takes down when their answers arrive.
+
+One thread, no callbacks into anything that thinks: while a call is under way only its bytes and
+their stamps are kept, and the framing that tells where the answer ends.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Hashable
+
+from minionbench.clock import ClockBridge, monotonic_ns
+from minionbench.exchange import Failure, Outcome
+from minionbench.transport.connection import Connection, Sending, Target
+from minionbench.transport.http import FramingError
+from minionbench.transport.poller import READABLE, WRITABLE, Poller, platform_poller
+from minionbench.transport.stream import Address, Stream
+from minionbench.units import NS_PER_MS, NS_PER_S
+
+CONNECT_LEAD_NS = 100 * NS_PER_MS
+"""How long before its planned instant a call's connection is opened: longer than a handshake
+across a continent, shorter than any server's patience with an idle connection."""
+SPIN_NS = 200_000
+"""Sleeping ends this long before a planned send and polling begins: a sleep is late by 60 to
+150 µs, and its length comes in whole milliseconds."""
+TIMEOUT_CHECK_NS = 50 * NS_PER_MS
+MAX_READS = 4_000_000
+"""Most reads of one answer that are taken: a server that sends byte by byte fills no memory."""
+
+
+class Transport:
+    """Sends calls at their planned instants and collects their exchanges.
+
+    `submit` hands a call in; `step` runs the loop until a call has ended or an instant has come.
+    Every call that was submitted is given back exactly once, by `step` or by `cut_all`.
+    """
+
+    def __init__(self, poller: Poller | None = None) -> None:
+        self._poller = poller or platform_poller()
+        self._poll = self._poller.poll
+        self.bridge = ClockBridge()
+        self._connections: dict[int, Connection] = {}
+        self._due: list[tuple[int, int, Sending]] = []
+        self._prepare: list[tuple[int, int, Sending]] = []
+        self._under_way: set[Sending] = set()
+        self._ended: list[Sending] = []
+        self._let_in: deque[tuple[Sending, int]] = deque()
+        self._count = 0
+        self._next_timeout_check_ns = 0
+
+    @property
+    def under_way(self) -> int:
+        """Calls submitted and not yet given back."""
+        return len(self._under_way) + len(self._ended)
+
+    @property
+    def next_send_ns(self) -> int | None:
+        """The earliest planned instant that has not come yet; None when nothing is planned."""
+        return self._due[0][0] if self._due else None
+
+    def submit(self, target: Target, payload: bytes, planned_ns: int, owner: Hashable) -> Sending:
+        """Plans a call: `payload`, a whole HTTP request, is to be sent at `planned_ns`."""
+        sending = Sending(target, payload, planned_ns, owner)
+        self._count += 1
+        heapq.heappush(self._due, (planned_ns, self._count, sending))
+        if planned_ns > monotonic_ns():
+            heapq.heappush(self._prepare, (planned_ns - CONNECT_LEAD_NS, self._count, sending))
+        self._under_way.add(sending)
+        return sending
+
+    def step(self, until_ns: int | None = None) -> list[Sending]:
+        """Runs until at least one call has ended, or until the instant; the calls that ended.
+
+        Sockets that are ready are served at least once, even when the instant has passed. Without
+        an instant it runs until a call ends, and returns at once when none is under way.
+        """
+        while True:
+            now_ns = monotonic_ns()
+            self._start_what_is_due(now_ns)
+            if not self._ended and not self._under_way and until_ns is None:
+                return []
+            for fd, events in self._poll(self._timeout_s(now_ns, until_ns)):
+                connection = self._connections.get(fd)
+                if connection is not None:
+                    self._serve(connection, events)
+            if now_ns >= self._next_timeout_check_ns:
+                self._check_timeouts()
+            if now_ns >= self.bridge.next_sample_ns:
+                self.bridge.sample()
+            if self._ended:
+                while self._let_in:
+                    self._admit(*self._let_in.popleft())
+                ended, self._ended = self._ended, []
+                return ended
+            if until_ns is not None and monotonic_ns() >= until_ns:
+                return []
+
+    def cut(self, sending: Sending, why: str) -> None:
+        """Ends a call now; it is given back by the next `step` as cut, or as not sent."""
+        if not sending.ended:
+            sent = sending.exchange.sent_ns is not None
+            self._fail(sending, Outcome.CUT if sent else Outcome.NOT_SENT, why)
+
+    def cut_all(self, why: str) -> list[Sending]:
+        """Ends every call now and gives all of them back."""
+        for sending in sorted(self._under_way, key=lambda s: s.exchange.planned_ns):
+            self.cut(sending, why)
+        ended, self._ended = self._ended, []
+        return ended
+
+    def close(self) -> None:
+        """Closes every connection; calls under way are lost, so cut them first."""
+        for connection in list(self._connections.values()):
+            self._drop(connection)
+        self._poller.close()
+
+    def __enter__(self) -> Transport:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Planning
+
+    def _start_what_is_due(self, now_ns: int) -> None:
+        if self._prepare and self._prepare[0][0] <= now_ns:
+            self._prepare_connections(now_ns)
+        while self._due and self._due[0][0] <= now_ns:
+            self._arrive(heapq.heappop(self._due)[2])
+        while self._let_in:
+            self._admit(*self._let_in.popleft())
+
+    def _timeout_s(self, now_ns: int, until_ns: int | None) -> float:
+        if self._ended:
+            return 0
+        wake_ns = now_ns + TIMEOUT_CHECK_NS
+        if until_ns is not None and until_ns < wake_ns:
+            wake_ns = until_ns
+        if self._prepare and self._prepare[0][0] < wake_ns:
+            wake_ns = self._prepare[0][0]
+        if self._due and self._due[0][0] - SPIN_NS < wake_ns:
+            # Whole milliseconds, rounded down: what is left is spent polling.
+            wake_ns = self._due[0][0] - SPIN_NS
+            return max(0, (wake_ns - now_ns) // NS_PER_MS) / 1_000
+        return max(0, wake_ns - now_ns) / NS_PER_S
+
+    def _prepare_connections(self, now_ns: int) -> None:
+        while self._prepare and self._prepare[0][0] <= now_ns:
+            sending = heapq.heappop(self._prepare)[2]
+            gate = sending.target.gate
+            room = gate.slots is None or gate.taken < gate.slots
+            if room and not sending.admitted and not sending.ended:
+                self._take_connection(sending)
+
+    def _arrive(self, sending: Sending) -> None:
+        """The planned instant of a call has come."""
+        if sending.ended:
+            return
+        gate = sending.target.gate
+        if gate.enter():
+            self._admit(sending, sending.exchange.planned_ns)
+        else:
+            gate.wait(sending.owner, sending)
+
+    def _admit(self, sending: Sending, at_ns: int) -> None:
+        if sending.ended:
+            self._leave(sending.target, at_ns)
+            return
+        sending.admitted = True
+        sending.exchange.admitted_ns = at_ns
+        if sending.connection is None:
+            self._take_connection(sending)
+        connection = sending.connection
+        if connection is not None and connection.connected:
+            self._send(connection, sending)
+
+    def _leave(self, target: Target, at_ns: int) -> None:
+        """A slot has become free: the next call in the queue gets it."""
+        following = target.gate.leave()
+        if following is not None:
+            self._let_in.append((following, max(at_ns, following.exchange.planned_ns)))
+
+    # Connections
+
+    def _take_connection(self, sending: Sending) -> None:
+        """Gives the call an idle connection that is still open, or begins to make one."""
+        target = sending.target
+        while target.idle:
+            connection = target.idle.pop()
+            if self._still_open(connection):
+                connection.sending = sending
+                connection.reused = True
+                sending.connection = connection
+                return
+            self._drop(connection)
+            sending.exchange.replaced_connections += 1
+        self._connect(sending, target.addresses)
+
+    def _still_open(self, connection: Connection) -> bool:
+        try:
+            connection.receive()
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def _connect(self, sending: Sending, addresses: tuple[Address, ...]) -> None:
+        started_ns = monotonic_ns()
+        exchange = sending.exchange
+        if exchange.connect_start_ns is None:
+            exchange.connect_start_ns = started_ns
+        try:
+            stream = Stream(addresses[0])
+        except OSError as error:
+            self._not_connected(sending, addresses[1:], error)
+            return
+        connection = Connection(stream, sending.target, started_ns)
+        connection.sending = sending
+        connection.addresses_left = addresses[1:]
+        sending.connection = connection
+        self._connections[connection.fd] = connection
+        connection.watched = WRITABLE
+        self._poller.add(connection.fd, WRITABLE)
+
+    def _connected(self, connection: Connection) -> None:
+        """The attempt to connect has ended, one way or the other."""
+        sending = connection.sending
+        error = connection.stream.connect_error()
+        if error is not None:
+            left = connection.addresses_left
+            self._drop(connection)
+            if sending is not None:
+                sending.connection = None
+                self._not_connected(sending, left, error)
+            return
+        connection.connected = True
+        self._watch(connection, READABLE)
+        if sending is not None:
+            sending.exchange.connect_end_ns = monotonic_ns()
+            if sending.admitted:
+                self._send(connection, sending)
+
+    def _not_connected(
+        self, sending: Sending, addresses_left: tuple[Address, ...], error: OSError
+    ) -> None:
+        if addresses_left:
+            self._connect(sending, addresses_left)
+            return
+        where = sending.target.url.authority
+        reason = error.strerror or str(error)
+        self._fail(sending, Outcome.CONNECT_FAILED, f"no connection to {where}: {reason}")
+
+    def _watch(self, connection: Connection, events: int) -> None:
+        if connection.watched != events:
+            connection.watched = events
+            self._poller.change(connection.fd, events)
+
+    def _drop(self, connection: Connection) -> None:
+        if self._connections.pop(connection.fd, None) is not None:
+            self._poller.remove(connection.fd)
+        connection.watched = 0
+        connection.stream.close()
+
+    # Bytes out
+
+    def _send(self, connection: Connection, sending: Sending) -> None:
+        connection.begin()
+        connection.unsent = memoryview(sending.payload)
+        sending.exchange.sent_ns = monotonic_ns()
+        self._write(connection, sending)
+
+    def _write(self, connection: Connection, sending: Sending) -> None:
+        unsent = connection.unsent
+        assert unsent is not None
+        try:
+            unsent = unsent[connection.stream.send(unsent) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            # What the server said before it closed may still be there to read, and it says more.
+            connection.unsent = None
+            self._watch(connection, READABLE)
+            return
+        if unsent:
+            connection.unsent = unsent
+            self._watch(connection, READABLE | WRITABLE)
+        else:
+            connection.unsent = None
+            sending.exchange.sent_end_ns = monotonic_ns()
+            self._watch(connection, READABLE)
+
+    def _serve(self, connection: Connection, events: int) -> None:
+        if events & WRITABLE:
+            self._writable(connection)
+            if events == WRITABLE:
+                return
+        if connection.connected:
+            self._readable(connection)
+        elif connection.watched:
+            self._connected(connection)
+
+    def _writable(self, connection: Connection) -> None:
+        if not connection.connected:
+            self._connected(connection)
+        elif connection.unsent is not None and connection.sending is not None:
+            self._write(connection, connection.sending)
+
+    # Bytes in
+
+    def _readable(self, connection: Connection) -> None:
+        try:
+            data, real_ns, user_ns = connection.receive()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._broken(connection, error)
+            return
+        sending = connection.sending
+        if sending is None or sending.exchange.sent_ns is None:
+            # Nothing was asked on it: the server has closed an idle connection, or talks nonsense.
+            self._lost_while_idle(connection)
+            return
+        if not data:
+            self._broken(connection, None)
+            return
+        connection.real_ns.append(real_ns)
+        connection.user_ns.append(user_ns)
+        framer = connection.framer
+        try:
+            framer.feed(data)
+        except FramingError as error:
+            connection.read_ends.append(framer.body_bytes)
+            self._fail(sending, Outcome.MALFORMED, str(error))
+            return
+        connection.read_ends.append(framer.body_bytes)
+        if framer.done:
+            self._complete(connection, sending)
+        elif framer.body_bytes > sending.target.max_body_bytes:
+            limit = sending.target.max_body_bytes
+            self._fail(sending, Outcome.TOO_LARGE, f"the answer is longer than {limit} bytes")
+
+    def _lost_while_idle(self, connection: Connection) -> None:
+        sending = connection.sending
+        self._drop(connection)
+        if sending is None:
+            connection.target.idle.remove(connection)
+        else:
+            self._replace_connection(sending)
+
+    def _replace_connection(self, sending: Sending) -> None:
+        """Connects anew for a call whose connection the server closed before it could answer."""
+        exchange = sending.exchange
+        exchange.replaced_connections += 1
+        exchange.connect_start_ns = exchange.connect_end_ns = None
+        exchange.sent_ns = exchange.sent_end_ns = None
+        sending.connection = None
+        self._connect(sending, sending.target.addresses)
+
+    def _broken(self, connection: Connection, error: OSError | None) -> None:
+        """The peer has closed (`error` None) or reset the connection."""
+        sending = connection.sending
+        if sending is None or sending.exchange.sent_ns is None:
+            self._lost_while_idle(connection)
+            return
+        if not connection.user_ns:
+            if connection.reused:
+                # The server closed an idle connection while the request was on its way to it.
+                self._drop(connection)
+                self._replace_connection(sending)
+                return
+            how = "closed" if error is None else "reset"
+            self._fail(sending, Outcome.RESET, f"the server {how} the connection without an answer")
+        elif error is None and connection.framer.end_of_stream():
+            self._complete(connection, sending)
+        else:
+            how = "closed" if error is None else "reset"
+            self._fail(
+                sending,
+                Outcome.TRUNCATED,
+                f"the server {how} the connection in the middle of its answer",
+            )
+
+    # Endings
+
+    def _complete(self, connection: Connection, sending: Sending) -> None:
+        """The whole answer is here, whatever it says."""
+        connection.take_down(sending.exchange, self.bridge)
+        self._end(sending, sending.exchange.read_ns[-1])
+        framer = connection.framer
+        if framer.keep_alive and not framer.surplus and connection.unsent is None:
+            connection.sending = None
+            sending.target.idle.append(connection)
+        else:
+            self._drop(connection)
+
+    def _fail(self, sending: Sending, outcome: Outcome, message: str) -> None:
+        """The call ends without a whole answer; what there was of one is kept."""
+        now_ns = monotonic_ns()
+        exchange = sending.exchange
+        exchange.outcome = outcome
+        exchange.failure = Failure(message=message)
+        connection = sending.connection
+        if connection is not None:
+            connection.take_down(exchange, self.bridge)
+            self._drop(connection)
+        self._end(sending, now_ns)
+
+    def _end(self, sending: Sending, at_ns: int) -> None:
+        sending.ended = True
+        sending.connection = None
+        sending.exchange.end_ns = at_ns
+        self._under_way.discard(sending)
+        self._ended.append(sending)
+        if sending.admitted:
+            self._leave(sending.target, at_ns)
+        else:
+            sending.target.gate.forget(sending)
+
+    def _check_timeouts(self) -> None:
+        now_ns = monotonic_ns()
+        self._next_timeout_check_ns = now_ns + TIMEOUT_CHECK_NS
+        for connection in list(self._connections.values()):
+            sending = connection.sending
+            if sending is not None and not sending.ended:
+                self._check_timeout(connection, sending, now_ns)
+
+    def _check_timeout(self, connection: Connection, sending: Sending, now_ns: int) -> None:
+        limits = sending.target.timeouts
+        sent_ns = sending.exchange.sent_ns
+        if not connection.connected:
+            if now_ns - connection.started_ns > limits.connect_s * NS_PER_S:
+                message = f"no connection within {limits.connect_s:g} s"
+                self._fail(sending, Outcome.CONNECT_TIMEOUT, message)
+        elif sent_ns is None:
+            return
+        elif now_ns - sent_ns > limits.total_s * NS_PER_S:
+            message = f"the answer was not complete within {limits.total_s:g} s"
+            self._fail(sending, Outcome.TOTAL_TIMEOUT, message)
+        elif not connection.user_ns:
+            waiting_since_ns = sending.exchange.sent_end_ns or sent_ns
+            if now_ns - waiting_since_ns > limits.first_byte_s * NS_PER_S:
+                message = f"no byte of an answer within {limits.first_byte_s:g} s"
+                self._fail(sending, Outcome.FIRST_BYTE_TIMEOUT, message)
+        elif now_ns - connection.user_ns[-1] > limits.idle_s * NS_PER_S:
+            message = f"the answer stopped: nothing more came for {limits.idle_s:g} s"
+            self._fail(sending, Outcome.IDLE_TIMEOUT, message)
+        elif len(connection.user_ns) > MAX_READS:
+            message = f"the answer came in more than {MAX_READS} pieces"
+            self._fail(sending, Outcome.TOO_LARGE, message)

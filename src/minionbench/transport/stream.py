@@ -1,0 +1,130 @@
+"""Sockets whose reads carry the kernel's receive stamp.
+
+A stream opens, sends and receives without blocking; what is above it does not know whether the
+bytes pass through an encryption layer. Linux stamps each segment when it arrives
+(`SO_TIMESTAMPNS`, CLOCK_REALTIME); where the kernel gives no stamp, the reader's own clock is all
+there is, and the exchange says so.
+
+Source: socket(7), SO_TIMESTAMPNS.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import sys
+from typing import NamedTuple
+
+from minionbench.clock import monotonic_ns
+from minionbench.errors import DeploymentError
+from minionbench.transport.http import Url
+from minionbench.units import NS_PER_S
+
+READ_BYTES = 32_768
+"""Bytes asked for per read: more than a burst of events, small enough to be allocated quickly."""
+
+_SO_TIMESTAMPNS = 35
+"""Number of SO_TIMESTAMPNS on Linux; Python 3.11 has no name for it."""
+_TIMESPEC = struct.Struct("@qq")
+_ANCILLARY_BYTES = 64
+_STAMPS = sys.platform.startswith("linux")
+_IN_PROGRESS = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR)
+
+
+class Address(NamedTuple):
+    """One place that a host name stands for."""
+
+    family: int
+    sockaddr: tuple[str, int] | tuple[str, int, int, int]
+
+
+def resolve(url: Url) -> tuple[Address, ...]:
+    """The addresses of a URL's host, in the resolver's order; done before a run, never inside.
+
+    Raises DeploymentError when the name is not known.
+    """
+    try:
+        found = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise DeploymentError(
+            f"The host name {url.host!r} cannot be resolved ({error.strerror}). "
+            "Check the URL and the network"
+        ) from error
+    return tuple(
+        dict.fromkeys(
+            Address(family, sockaddr)  # type: ignore[arg-type]
+            for family, _, _, _, sockaddr in found
+            if family in (socket.AF_INET, socket.AF_INET6)
+        )
+    )
+
+
+class Stream:
+    """One TCP connection to an address, non-blocking, its reads stamped by the kernel.
+
+    The stamps are switched on before the connection is made, since data that is already queued
+    would come without one.
+    """
+
+    __slots__ = ("_recvmsg", "_socket", "fd")
+
+    def __init__(self, address: Address) -> None:
+        """Raises OSError when no socket can be had or the address refuses at once."""
+        self._socket = socket.socket(address.family, socket.SOCK_STREAM)
+        try:
+            self._socket.setblocking(False)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if _STAMPS:
+                self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+            code = self._socket.connect_ex(address.sockaddr)
+            if code not in (0, *_IN_PROGRESS):
+                raise OSError(code, os.strerror(code))
+        except BaseException:
+            self._socket.close()
+            raise
+        self.fd = self._socket.fileno()
+        self._recvmsg = self._socket.recvmsg if _STAMPS else None
+
+    def connect_error(self) -> OSError | None:
+        """Why the connection was not made; None when it was."""
+        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        return OSError(code, os.strerror(code)) if code else None
+
+    def send(self, data: memoryview) -> int:
+        """Writes what the kernel will take now; how many bytes that was.
+
+        Raises BlockingIOError when it takes none, OSError when the connection is gone.
+        """
+        return self._socket.send(data)
+
+    def receive(self) -> tuple[bytes, int | None, int]:
+        """What has arrived, its kernel stamp, and the monotonic instant after the read.
+
+        The stamp is CLOCK_REALTIME in nanoseconds and belongs to the last segment of the bytes;
+        None where the kernel gave none. Empty bytes mean that the peer has closed.
+
+        Raises BlockingIOError when nothing has arrived, OSError when the connection is gone.
+        """
+        if self._recvmsg is None:
+            data = self._socket.recv(READ_BYTES)
+            return data, None, monotonic_ns()
+        data, ancillary, _, _ = self._recvmsg(READ_BYTES, _ANCILLARY_BYTES)
+        now_ns = monotonic_ns()
+        for level, kind, value in ancillary:
+            if kind == _SO_TIMESTAMPNS and level == socket.SOL_SOCKET:
+                return data, kernel_stamp_ns(value), now_ns
+        return data, None, now_ns
+
+    def close(self) -> None:
+        """Closes the connection; again is harmless."""
+        self._socket.close()
+
+
+def kernel_stamp_ns(timespec: bytes) -> int | None:
+    """Nanoseconds of a `struct timespec` of two native 64-bit integers; None when it is cut."""
+    if len(timespec) != _TIMESPEC.size:
+        return None
+    whole_s, rest_ns = _TIMESPEC.unpack(timespec)
+    return int(whole_s * NS_PER_S + rest_ns)

@@ -1,0 +1,38 @@
+"""Units: the factors between them, and how a quantity is written for a person."""
+
+from __future__ import annotations
+
+NS_PER_S = 1_000_000_000
+NS_PER_MS = 1_000_000
+NS_PER_US = 1_000
+MS_PER_S = 1_000
+BYTES_PER_MB = 2**20
+"""1 MB = 2²⁰ bytes throughout, as the registry benchmark's documents use it."""
+BYTES_PER_GB = 2**30
+J_PER_WH = 3_600
+
+
+def seconds(duration_ns: int) -> float:
+    """Nanoseconds as seconds."""
+    return duration_ns / NS_PER_S
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number with so many significant digits and no exponent: 0.001234 → 0.00123."""
+    if value == 0:
+        return "0"
+    exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])
+    decimals = digits - 1 - exponent
+    return f"{round(value, decimals):,.{max(0, decimals)}f}"
+
+
+def duration(value_s: float) -> str:
+    """A duration as a person reads it: 850 µs, 12.3 ms, 1.25 s, 3 min 20 s."""
+    magnitude = abs(value_s)
+    if magnitude >= 100:
+        minutes, rest = divmod(round(magnitude), 60)
+        return f"{'-' if value_s < 0 else ''}{minutes} min {rest} s"
+    for factor, unit in ((1, "s"), (MS_PER_S, "ms")):
+        if magnitude * factor >= 1:
+            return f"{significant(value_s * factor)} {unit}"
+    return f"{significant(value_s * 1e6)} µs"

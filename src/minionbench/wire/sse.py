@@ -1,0 +1,98 @@
+"""Server-sent events: the events of a body and the byte at which each one ends.
+
+Source: HTML Living Standard, section 9.2 (server-sent events).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+
+class NotAnEventStream(Exception):
+    """Lines that no event stream holds; `at` is the byte where the event that has them begins."""
+
+    def __init__(self, line: bytes, at: int) -> None:
+        super().__init__(f"{line[:60]!r} is not a line of an event stream")
+        self.at = at
+
+
+class Event(NamedTuple):
+    """One event that carries data."""
+
+    data: bytes
+    end: int
+    """Position in the body just after the event's closing blank line."""
+    field: bytes = b"data"
+    """`data`, or `error` where a server names its error event so."""
+
+
+_IGNORED = (b"event", b"id", b"retry")
+
+
+def events(body: bytes) -> Iterator[Event]:
+    """The events of a body that carry data, in order; comments and keep-alives are left out.
+
+    An event without its closing blank line is no event: the stream was cut there. Stricter than
+    the standard in one point: a line with an unknown field is refused, not skipped, because a
+    server that sends one is broken and its answer is not to be counted.
+
+    Raises NotAnEventStream when it comes to such a line.
+    """
+    if b"\r" in body:
+        yield from _events_with_returns(body)
+        return
+    start = 0
+    find = body.find
+    while True:
+        close = find(b"\n\n", start)
+        if close < 0:
+            return
+        if body.startswith(b"data: ", start) and find(b"\n", start, close) < 0:
+            yield Event(body[start + 6 : close], close + 2)
+        elif close > start:
+            event = _event(body[start:close].split(b"\n"), start, close + 2)
+            if event is not None:
+                yield event
+        start = close + 2
+
+
+def rest_after_events(body: bytes) -> bytes:
+    """What stands after the last complete event, line breaks at its start left out."""
+    body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    close = body.rfind(b"\n\n")
+    return (body if close < 0 else body[close + 2 :]).lstrip(b"\n")
+
+
+def _events_with_returns(body: bytes) -> Iterator[Event]:
+    """As `events`, for bodies whose lines end in CRLF, CR or LF in any mixture."""
+    lines: list[bytes] = []
+    start = 0
+    for line in body.splitlines(keepends=True):
+        start += len(line)
+        if not line.endswith((b"\n", b"\r")):
+            return
+        content = line.rstrip(b"\r\n")
+        if content:
+            lines.append(content)
+        elif lines:
+            event = _event(lines, start, start)
+            lines = []
+            if event is not None:
+                yield event
+
+
+def _event(lines: list[bytes], start: int, end: int) -> Event | None:
+    """The event that these lines make; None when none of them carries data."""
+    data: list[bytes] = []
+    name = b"data"
+    for line in lines:
+        field, colon, value = line.partition(b":")
+        if not line or (colon and not field):
+            continue
+        if field in (b"data", b"error"):
+            data.append(value.removeprefix(b" "))
+            name = field if field == b"error" else name
+        elif field not in _IGNORED:
+            raise NotAnEventStream(line, start)
+    return Event(b"\n".join(data), end, name) if data else None

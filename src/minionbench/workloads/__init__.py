@@ -1,0 +1,1 @@
+"""Sources of requests: built-in generators, and data sets by path."""

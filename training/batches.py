@@ -1,0 +1,121 @@
+"""Turns conversations and random sequences into batches of token ids with loss weights."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from minionbench.workloads.tokenizer import (
+    BOS,
+    END,
+    PAD,
+    SPECIAL_TOKENS,
+    ReferenceTokenizer,
+)
+
+Conversation = Sequence[tuple[str, str]]
+"""Turns of (role, text), in order; the assistant's are what is learned."""
+
+PROMPT_WEIGHT = 0.1
+"""Loss weight of a prompt's token against 1 for an answer's.
+
+Not 0: with loss on answers only, look-up stays at chance; not 1: prompts are ten times longer.
+"""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of ids, one longer than the input, and the weight of each prediction."""
+
+    ids: Tensor
+    """(rows, length + 1)"""
+    weights: Tensor
+    """(rows, length); 0 where nothing is to be predicted"""
+
+
+BatchSource = Callable[[random.Random, random.Random], Batch]
+"""Draws a batch. The first generator decides kind and length and is the same in every worker, so
+that workers finish together; the second decides the content and is not."""
+
+
+def encode(
+    tokenizer: ReferenceTokenizer, conversation: Conversation
+) -> tuple[list[int], list[float]]:
+    """Return the ids of a conversation as the chat template writes it, and their loss weights."""
+    end = tokenizer.id_of(END)
+    ids = [tokenizer.id_of(BOS)]
+    weights = [0.0]
+    for role, text in conversation:
+        turn = tokenizer.encode(text)
+        weight = 1.0 if role == "assistant" else PROMPT_WEIGHT
+        ids += [tokenizer.id_of(f"<|{role}|>"), *turn, end]
+        weights += [0.0, *[weight] * len(turn), weight if role == "assistant" else 0.0]
+    return ids, weights
+
+
+def pad(tokenizer: ReferenceTokenizer, rows: Sequence[tuple[list[int], list[float]]]) -> Batch:
+    """Return encoded conversations as one batch, as long as its longest row."""
+    longest = max(len(ids) for ids, _ in rows)
+    filler = tokenizer.id_of(PAD)
+    ids = torch.tensor([ids + [filler] * (longest - len(ids)) for ids, _ in rows])
+    weights = torch.tensor([w + [0.0] * (longest - len(w)) for _, w in rows])
+    return Batch(ids, weights[:, 1:])
+
+
+def repeats(
+    kind: random.Random,
+    content: random.Random,
+    *,
+    rows: int,
+    length: int,
+    alphabet: int | None,
+    vocabulary: int,
+) -> Batch:
+    """Return random sequences that repeat; only the repeats are predicted.
+
+    Nothing but looking back predicts them, so this teaches looking back and nothing else. With an
+    alphabet, all rows draw from the same few tokens; without one, each row from 64 of its own.
+    """
+    generator = torch.Generator().manual_seed(content.getrandbits(60))
+    period = kind.randrange(4, length // 2)
+    first = len(SPECIAL_TOKENS)
+    if alphabet is None:
+        alphabets = torch.randint(first, vocabulary, (rows, 64), generator=generator)
+        picks = torch.randint(0, 64, (rows, period), generator=generator)
+        sequence = alphabets.gather(1, picks)
+    else:
+        sequence = torch.randint(first, first + alphabet, (rows, period), generator=generator)
+    ids = sequence.repeat(1, (length + period) // period + 1)[:, : length + 1]
+    weights = torch.zeros(rows, length)
+    weights[:, period:] = 1.0
+    return Batch(ids, weights)
+
+
+def spans(
+    kind: random.Random, content: random.Random, *, rows: int, length: int, vocabulary: int
+) -> Batch:
+    """Return long random sequences that end in copies of short spans of themselves.
+
+    This is look-up at a document's distance: after two tokens of a span only looking far back
+    predicts the others.
+    """
+    generator = torch.Generator().manual_seed(content.getrandbits(60))
+    first = len(SPECIAL_TOKENS)
+    body = length * kind.randrange(50, 90) // 100
+    alphabets = torch.randint(first, vocabulary, (rows, 256), generator=generator)
+    picks = torch.randint(0, 256, (rows, length + 1), generator=generator)
+    ids = alphabets.gather(1, picks)
+    weights = torch.zeros(rows, length)
+    at = body
+    while at < length + 1:
+        size = min(kind.randrange(6, 20), length + 1 - at)
+        for row in range(rows):
+            start = content.randrange(0, body - size)
+            ids[row, at : at + size] = ids[row, start : start + size]
+        weights[:, at + 1 : at + size - 1] = 1.0
+        at += size
+    return Batch(ids, weights)
