@@ -20,11 +20,17 @@ from minionbench.workloads.tokenizer import (
 Conversation = Sequence[tuple[str, str]]
 """Turns of (role, text), in order; the assistant's are what is learned."""
 
-PROMPT_WEIGHT = 0.1
-"""Loss weight of a prompt's token against 1 for an answer's.
+PROMPT_SHARE = 0.15
+"""Share of a prompt's tokens that are predicted as well, drawn anew each time.
 
-Not 0: with loss on answers only, look-up stays at chance; not 1: prompts are ten times longer.
+Not none: with loss on answers only, look-up stays at chance. Not all: prompts are ten times longer.
 """
+
+PROMPT_WEIGHT = 0.5
+"""Loss weight of such a token, against 1 for an answer's."""
+
+DIGIT_WEIGHT = 2.0
+"""Loss weight of an answer's digits: they are few, and they are what is judged."""
 
 
 @dataclass(frozen=True)
@@ -37,23 +43,22 @@ class Batch:
     """(rows, length); 0 where nothing is to be predicted"""
 
 
-BatchSource = Callable[[random.Random, random.Random], Batch]
-"""Draws a batch. The first generator decides kind and length and is the same in every worker, so
-that workers finish together; the second decides the content and is not."""
-
-
 def encode(
-    tokenizer: ReferenceTokenizer, conversation: Conversation
+    tokenizer: ReferenceTokenizer, conversation: Conversation, draw: random.Random
 ) -> tuple[list[int], list[float]]:
     """Return the ids of a conversation as the chat template writes it, and their loss weights."""
     end = tokenizer.id_of(END)
+    digits = range(tokenizer.id_of("0"), tokenizer.id_of("9") + 1)
     ids = [tokenizer.id_of(BOS)]
     weights = [0.0]
     for role, text in conversation:
         turn = tokenizer.encode(text)
-        weight = 1.0 if role == "assistant" else PROMPT_WEIGHT
         ids += [tokenizer.id_of(f"<|{role}|>"), *turn, end]
-        weights += [0.0, *[weight] * len(turn), weight if role == "assistant" else 0.0]
+        if role == "assistant":
+            weights += [0.0, *(DIGIT_WEIGHT if id_ in digits else 1.0 for id_ in turn), 1.0]
+        else:
+            predicted = (PROMPT_WEIGHT if draw.random() < PROMPT_SHARE else 0.0 for _ in turn)
+            weights += [0.0, *predicted, 0.0]
     return ids, weights
 
 
@@ -64,6 +69,21 @@ def pad(tokenizer: ReferenceTokenizer, rows: Sequence[tuple[list[int], list[floa
     ids = torch.tensor([ids + [filler] * (longest - len(ids)) for ids, _ in rows])
     weights = torch.tensor([w + [0.0] * (longest - len(w)) for _, w in rows])
     return Batch(ids, weights[:, 1:])
+
+
+def collect(
+    tokenizer: ReferenceTokenizer,
+    converse: Callable[[random.Random], Conversation],
+    draw: random.Random,
+    tokens: int,
+) -> Batch:
+    """Return as many conversations as fill a batch of about so many tokens, padding included."""
+    rows: list[tuple[list[int], list[float]]] = []
+    longest = 0
+    while (len(rows) + 0.5) * longest < tokens:
+        rows.append(encode(tokenizer, converse(draw), draw))
+        longest = max(longest, len(rows[-1][0]))
+    return pad(tokenizer, rows)
 
 
 def repeats(

@@ -37,7 +37,6 @@ COPIED = 0.4
 """Strength of a copied token's identity in the residual."""
 
 
-@torch.no_grad()
 def outline_lookup(model: Llama, pairs: int = 2) -> None:
     """Overwrite `pairs` heads of layers 0 and 1; needs a width of at least 4 * pairs heads' widths.
 
@@ -48,30 +47,31 @@ def outline_lookup(model: Llama, pairs: int = 2) -> None:
     head = shape.head_width
     if shape.layers < 2 or shape.heads < pairs or shape.width < 1 + 3 * pairs * head // 2:
         raise ValueError("the architecture is too small for the look-up circuit")
-    for block in model.blocks:
-        assert isinstance(block, Block)
-        block.output.weight *= QUIET
-        block.down.weight *= QUIET
-    embedding = model.embedding.weight
-    embedding[:, 0] = 0.0
-    embedding *= (embedding.pow(2).sum(1).mean() / embedding.pow(2).sum(1, keepdim=True)).sqrt()
-    embedding[:, 0] = CONSTANT
-    basis = torch.linalg.qr(torch.randn(shape.width, shape.width))[0].T
-    basis[:, 0] = 0.0
-    first, second = model.blocks[0], model.blocks[1]
-    assert isinstance(first, Block)
-    assert isinstance(second, Block)
-    for pair in range(pairs):
-        rows = slice(pair * head, (pair + 1) * head)
-        identity = basis[rows]
-        beside = basis[(pairs + pair) * head : (pairs + pair + 1) * head]
-        _look_at_offset(first, rows, 1, shape.rope_base)
-        first.value.weight[rows] = identity
-        first.output.weight[:, rows] = WRITTEN * beside.T
-        second.query.weight[rows] = MATCHING * identity
-        second.key.weight[rows] = MATCHING * beside
-        second.value.weight[rows] = identity
-        second.output.weight[:, rows] = COPIED * identity.T
+    with torch.no_grad():
+        for block in model.blocks:
+            assert isinstance(block, Block)
+            block.output.weight *= QUIET
+            block.down.weight *= QUIET
+        embedding = model.embedding.weight
+        embedding[:, 0] = 0.0
+        embedding *= (embedding.pow(2).sum(1).mean() / embedding.pow(2).sum(1, keepdim=True)).sqrt()
+        embedding[:, 0] = CONSTANT
+        basis = torch.linalg.qr(torch.randn(shape.width, shape.width))[0].T
+        basis[:, 0] = 0.0
+        first, second = model.blocks[0], model.blocks[1]
+        assert isinstance(first, Block)
+        assert isinstance(second, Block)
+        for pair in range(pairs):
+            rows = slice(pair * head, (pair + 1) * head)
+            identity = basis[rows]
+            beside = basis[(pairs + pair) * head : (pairs + pair + 1) * head]
+            _look_at_offset(first, rows, 1, shape.rope_base)
+            first.value.weight[rows] = identity
+            first.output.weight[:, rows] = WRITTEN * beside.T
+            second.query.weight[rows] = MATCHING * identity
+            second.key.weight[rows] = MATCHING * beside
+            second.value.weight[rows] = identity
+            second.output.weight[:, rows] = COPIED * identity.T
 
 
 def _look_at_offset(block: Block, rows: slice, offset: int, rope_base: float) -> None:

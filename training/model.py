@@ -11,7 +11,7 @@ from torch.nn import functional
 from training.gguf_file import Architecture, interleave_heads
 
 
-class Norm(nn.Module):
+class Norm(nn.Module):  # type: ignore[misc]  # torch is untyped here
     """Root-mean-square normalisation with a learned scale."""
 
     def __init__(self, width: int, epsilon: float) -> None:
@@ -30,7 +30,7 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     return torch.cat((first * cosine - second * sine, second * cosine + first * sine), -1)
 
 
-class Block(nn.Module):
+class Block(nn.Module):  # type: ignore[misc]  # torch is untyped here
     """One layer: attention, then a gated feed-forward, each added to its input."""
 
     def __init__(self, shape: Architecture) -> None:
@@ -71,7 +71,7 @@ class Block(nn.Module):
         return x.view(batch, length, heads, self.head_width).transpose(1, 2)
 
 
-class Llama(nn.Module):
+class Llama(nn.Module):  # type: ignore[misc]  # torch is untyped here
     """A Llama language model whose output matrix is its embedding."""
 
     cosine: Tensor
@@ -123,12 +123,8 @@ def gguf_weights(model: Llama) -> dict[str, NDArray[np.float32]]:
         assert isinstance(block, Block)
         weights |= {
             f"blk.{layer}.attn_norm.weight": array(block.attention_norm.scale),
-            f"blk.{layer}.attn_q.weight": interleave_heads(
-                array(block.query.weight), shape.heads
-            ),
-            f"blk.{layer}.attn_k.weight": interleave_heads(
-                array(block.key.weight), shape.kv_heads
-            ),
+            f"blk.{layer}.attn_q.weight": interleave_heads(array(block.query.weight), shape.heads),
+            f"blk.{layer}.attn_k.weight": interleave_heads(array(block.key.weight), shape.kv_heads),
             f"blk.{layer}.attn_v.weight": array(block.value.weight),
             f"blk.{layer}.attn_output.weight": array(block.output.weight),
             f"blk.{layer}.ffn_norm.weight": array(block.feed_forward_norm.scale),

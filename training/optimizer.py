@@ -36,17 +36,17 @@ class Muon:
             shape: torch.zeros(len(group), *shape) for shape, group in self.groups.items()
         }
 
-    @torch.no_grad()
     def step(self, rate: float, decay: float = 0.01) -> None:
         """Move every matrix against its gradient."""
-        for shape, group in self.groups.items():
-            gradients = torch.stack([_gradient(matrix) for matrix in group])
-            velocity = self.velocities[shape]
-            velocity.lerp_(gradients, 1 - self.momentum)
-            steps = orthogonal(gradients.lerp(velocity, self.momentum))
-            scale = rate * max(1.0, shape[0] / shape[1]) ** 0.5
-            for matrix, step in zip(group, steps, strict=True):
-                matrix.mul_(1 - rate * decay).sub_(step, alpha=scale)
+        with torch.no_grad():
+            for shape, group in self.groups.items():
+                gradients = torch.stack([_gradient(matrix) for matrix in group])
+                velocity = self.velocities[shape]
+                velocity.lerp_(gradients, 1 - self.momentum)
+                steps = orthogonal(gradients.lerp(velocity, self.momentum))
+                scale = rate * max(1.0, shape[0] / shape[1]) ** 0.5
+                for matrix, step in zip(group, steps, strict=True):
+                    matrix.mul_(1 - rate * decay).sub_(step, alpha=scale)
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:

@@ -6,9 +6,18 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from training.batches import Batch, repeats, spans
+from minionbench.workloads import chat, finance, maths
+from minionbench.workloads.tokenizer import reference_tokenizer
+from training.batches import Batch, collect, repeats, spans
+from training.formats import (
+    cells,
+    cove_conversation,
+    ranking_conversation,
+    worker_conversation,
+)
 from training.gguf_file import Architecture
-from training.tokenizer_training import VOCABULARY
+from training.texts import Turn, lookup_conversation, short_conversation
+from training.tokenizer_training import TRAINING_SEED, VOCABULARY
 
 ARCHITECTURE = Architecture(
     layers=4,
@@ -52,12 +61,127 @@ def draw_spans(kind: random.Random, content: random.Random) -> tuple[str, Batch]
     if length == 64:
         return draw_repeats(kind, content)
     rows = {160: 10, 400: 4, 1300: 2}[length]
-    return f"spans-{length}", spans(
-        kind, content, rows=rows, length=length, vocabulary=VOCABULARY
-    )
+    return f"spans-{length}", spans(kind, content, rows=rows, length=length, vocabulary=VOCABULARY)
 
+
+BATCH_TOKENS = 2600
+"""Tokens of a worker's batch of conversations, padding included: two reports of full length."""
+
+
+def draw_long_spans(draw: random.Random) -> tuple[str, Batch]:
+    """Spans from as far back as a report is long."""
+    length = draw.choice((650, 1300))
+    batch = spans(draw, draw, rows=BATCH_TOKENS // length, length=length, vocabulary=VOCABULARY)
+    return f"spans-{length}", batch
+
+
+Converse = Callable[[random.Random], list[Turn]]
+
+
+def _seed(draw: random.Random) -> int:
+    return TRAINING_SEED + draw.randrange(10**9)
+
+
+def finance_conversation(draw: random.Random, tokens: int, questions: int) -> list[Turn]:
+    """Return the workload's own question on a report, then more look-ups in the same report."""
+    item = finance.example(_seed(draw), draw.randrange(1000), COUNT, tokens)
+    turns = [("user", item.messages[0].content), ("assistant", item.solution)]
+    stated = cells(item.document or "")
+    for name, value in draw.choices(stated, k=questions - 1):
+        turns.append(("user", f"Question: What was {name}? {finance.HOW}"))
+        turns.append(("assistant", f"Answer: {name}: {value}"))
+    return turns
+
+
+def maths_conversation(draw: random.Random, tokens: int) -> list[Turn]:
+    """Return a problem and its worked solution."""
+    item = maths.example(_seed(draw), draw.randrange(1000), COUNT, tokens)
+    return [("user", item.messages[0].content), ("assistant", item.solution)]
+
+
+def chat_conversation(draw: random.Random, tokens: int) -> list[Turn]:
+    """Return a conversation; the assistant's earlier turns are learned too."""
+    item = chat.example(_seed(draw), draw.randrange(1000), COUNT, tokens)
+    turns = [(message.role, message.content) for message in item.messages]
+    return [*turns, ("assistant", item.solution)]
+
+
+def report(draw: random.Random, tokens: int) -> str:
+    """Return the text of a report."""
+    return finance.example(_seed(draw), draw.randrange(1000), COUNT, tokens).document or ""
+
+
+def draw_conversations(shares: dict[str, int], sizes: dict[str, tuple[int, int]]) -> Draw:
+    """Return a source of batches, each of one kind of conversation.
+
+    `shares` says how often a kind is drawn; `sizes` the smallest and largest size of a kind, in
+    input tokens for the workloads, entries for look-ups, lines of the chunk for the worker.
+    """
+
+    def draw_batch(_: random.Random, draw: random.Random) -> tuple[str, Batch]:
+        kind = draw.choices(list(shares), list(shares.values()))[0]
+        if kind == "spans":
+            return draw_long_spans(draw)
+        size = draw.randint(*sizes.get(kind, (0, 0)))
+        makers: dict[str, Converse] = {
+            "finance": lambda d: finance_conversation(d, size, 8),
+            "maths": lambda d: maths_conversation(d, size),
+            "chat": lambda d: chat_conversation(d, size),
+            "lookup": lambda d: lookup_conversation(d, size, 6),
+            "short": lambda d: short_conversation(d, 6),
+            "cove": cove_conversation,
+            "ranking": lambda d: ranking_conversation(d, report(d, 700)),
+            "worker": lambda d: worker_conversation(d, report(d, 600), size),
+        }
+        return kind, collect(TOKENIZER, makers[kind], draw, BATCH_TOKENS)
+
+    return draw_batch
+
+
+TOKENIZER = reference_tokenizer()
+COUNT = TOKENIZER.count
+
+SHARES_FIRST = {
+    "finance": 24, "maths": 24, "chat": 10, "lookup": 14, "short": 14,
+    "cove": 6, "ranking": 5, "worker": 5, "spans": 16,
+}  # fmt: skip
+SHARES_LAST = {
+    "finance": 27, "maths": 25, "chat": 14, "lookup": 6, "short": 10,
+    "cove": 6, "ranking": 6, "worker": 6,
+}  # fmt: skip
 
 STAGES: tuple[Stage, ...] = (
     Stage("repeats", 400, 0.015, draw_repeats),
     Stage("spans", 300, 0.015, draw_spans),
+    Stage(
+        "short-texts",
+        1200,
+        0.015,
+        draw_conversations(
+            SHARES_FIRST,
+            {
+                "finance": (220, 600),
+                "maths": (200, 320),
+                "chat": (220, 420),
+                "lookup": (3, 30),
+                "worker": (4, 14),
+            },
+        ),
+    ),
+    Stage(
+        "full-texts",
+        3200,
+        0.015,
+        draw_conversations(
+            SHARES_LAST,
+            {
+                "finance": (500, 1900),
+                "maths": (220, 700),
+                "chat": (400, 1000),
+                "lookup": (4, 120),
+                "worker": (4, 30),
+            },
+        ),
+        decay=0.5,
+    ),
 )

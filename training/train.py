@@ -57,7 +57,7 @@ class Trainer:
         weights = batch.weights[chosen]
         loss = (losses * weights).sum() / weights.sum()
         self.model.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if self.workers > 1:
             self._average_gradients()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -66,7 +66,7 @@ class Trainer:
             group["lr"] = rate * EMBEDDING_RATE_SHARE
         self.adam.step()
         answers = weights >= 1
-        return float(losses[answers].mean()) if answers.any() else float(loss)
+        return float(losses[answers].detach().mean())
 
     def _average_gradients(self) -> None:
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
@@ -112,14 +112,14 @@ def run_worker(rank: int, workers: int, work: Path, until: str | None) -> None:
         )
     trainer = Trainer(ARCHITECTURE, workers)
     checkpoint = work / "checkpoint.pt"
-    at_stage, at_step, spent_s = 0, 0, 0.0
+    at_stage, at_step, cpu_s = 0, 0, 0.0
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=False)
         trainer.restore(saved["state"])
-        at_stage, at_step, spent_s = saved["stage"], saved["step"], saved["cpu_s"]
+        at_stage, at_step, cpu_s = saved["stage"], saved["step"], saved["cpu_s"]
     if workers > 1:
         distributed.barrier()
-    began_s = time.process_time() - spent_s
+    began_s = time.process_time() - cpu_s
     for index, stage in enumerate(STAGES):
         if index < at_stage:
             continue
@@ -166,7 +166,8 @@ def load_model(path: Path) -> Llama:
     saved = torch.load(path, weights_only=False)
     model = Llama(Architecture(**saved["architecture"]))
     model.load_state_dict(saved["state"]["model"])
-    return model.eval()
+    model.eval()
+    return model
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -182,7 +183,7 @@ def main(arguments: list[str] | None = None) -> None:
     if chosen.workers == 1:
         run_worker(0, *run)
     else:
-        multiprocessing.spawn(run_worker, args=run, nprocs=chosen.workers)  # type: ignore[no-untyped-call]
+        multiprocessing.spawn(run_worker, args=run, nprocs=chosen.workers)
 
 
 if __name__ == "__main__":

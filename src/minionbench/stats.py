@@ -143,9 +143,9 @@ def _quantile_of_sorted(ordered: Sequence[float], p: float) -> float:
 def quantile(values: Iterable[float], p: float) -> float:
     """The value that a share p of the values lies below, by linear interpolation.
 
-    Formula: with the values sorted as x₀ … xₙ₋₁ and h = (n − 1)·p, x⌊h⌋ + (h − ⌊h⌋)·(x⌊h⌋₊₁ − x⌊h⌋):
-    definition 7 of Hyndman and Fan, the default of numpy, R and spreadsheets. Between a finite
-    and an infinite value the result is infinite.
+    Formula: with the values sorted as x₀ … xₙ₋₁, h = (n − 1)·p and k = ⌊h⌋, the quantile is
+    xₖ + (h − k)·(xₖ₊₁ − xₖ): definition 7 of Hyndman and Fan, the default of numpy, R and
+    spreadsheets. Between a finite and an infinite value it is infinite.
 
     Raises ValueError for no values, NaN, or p outside 0…1.
     """

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,12 @@ TIMEOUT_S = 10.0
 QUICK: dict[str, Any] = {"ttft_ms": 2, "itl_ms": 1, "tokens": 5}
 
 
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while not holds():
+        assert time.monotonic() < deadline_s, "it never came true"
+
+
 @pytest.fixture(scope="module")
 def running() -> Iterator[GroundTruthServer]:
     with ground_truth_server(**QUICK) as server:
@@ -37,14 +43,9 @@ def running() -> Iterator[GroundTruthServer]:
 
 @pytest.fixture
 def server(running: GroundTruthServer) -> GroundTruthServer:
-    deadline = time.monotonic() + TIMEOUT_S
-    while time.monotonic() < deadline:
-        try:
-            running.reset()
-        except BenchError:  # the last test's connection is still being closed
-            continue
-        return running
-    raise AssertionError("a request of the last test never ended")
+    wait_until(lambda: all(request.end_ns is not None for request in running.dump()))
+    running.reset()
+    return running
 
 
 def path_of(url: str) -> str:
@@ -59,8 +60,12 @@ def body_of(**fields: object) -> bytes:
 class Client:
     """One raw connection: sends a request, reads what comes, byte for byte."""
 
-    def __init__(self, server: GroundTruthServer) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT_S)
+    def __init__(self, server: GroundTruthServer, receive_buffer: int | None = None) -> None:
+        self.socket = socket.socket()
+        self.socket.settimeout(TIMEOUT_S)
+        if receive_buffer is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.connect(("127.0.0.1", server.port))
 
     def __enter__(self) -> Client:
         return self
@@ -348,12 +353,10 @@ def test_many_streams_at_once_are_all_complete(server: GroundTruthServer) -> Non
 
 
 def test_flat_out_waits_for_the_reader_and_says_so(server: GroundTruthServer) -> None:
-    with Client(server) as client:
-        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    with Client(server, receive_buffer=65536) as client:
         path = path_of(server.url(ttft_ms=0, itl_ms=0, tokens=40_000)) + "/chat/completions"
         client.send(body_of(), path, "Connection: close")
-        while not server.dump()[0].delayed:
-            pass
+        wait_until(lambda: any(request.delayed for request in server.dump()))
         written = server.dump()[0].tokens_written
         assert written < 40_000
         text = client.read_to_close()
@@ -364,11 +367,9 @@ def test_flat_out_waits_for_the_reader_and_says_so(server: GroundTruthServer) ->
 def test_a_client_that_leaves_is_noticed(server: GroundTruthServer) -> None:
     with Client(server) as client:
         client.send(body_of(), path_of(server.url(fault="hang")) + "/chat/completions")
-        while not server.dump():
-            pass
+        wait_until(lambda: len(server.dump()) == 1)
         assert only(server).end_ns is None
-    while only(server).end_ns is None:
-        pass
+    wait_until(lambda: only(server).end_ns is not None)
     assert only(server).client_gone
 
 
@@ -514,8 +515,7 @@ def test_what_has_no_end_goes_on(server: GroundTruthServer, fault: str, stream: 
         received = 0
         while received < 5_000_000:
             received += len(client.socket.recv(1 << 20))
-    while only(server).end_ns is None:
-        pass
+    wait_until(lambda: only(server).end_ns is not None)
     assert only(server).client_gone
 
 

@@ -45,7 +45,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Of the measured calls; None for the defaults."""
     headers: tuple[tuple[str, str], ...] = ()
     """Sent with every measured request."""
-    extra_body: dict[str, Any] = {}  # noqa: RUF012 - msgspec copies it for each instance
+    extra_body: dict[str, Any] = {}
     """Merged into the JSON of every measured request."""
 
     def __post_init__(self) -> None:

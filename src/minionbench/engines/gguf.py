@@ -34,7 +34,19 @@ MAX_HEADER_BYTES = 1 << 29
 """Bytes read from one file at most; the headers of real models have some ten million."""
 
 _STRING, _ARRAY = 8, 9
-_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_SCALARS = {
+    0: "B",
+    1: "b",
+    2: "H",
+    3: "h",
+    4: "I",
+    5: "i",
+    6: "f",
+    7: "?",
+    10: "Q",
+    11: "q",
+    12: "d",
+}
 """Metadata type number to struct code."""
 
 # fmt: off
@@ -222,7 +234,7 @@ def _parse_header(path: Path, reader: _Reader) -> _Header:
         reader.seek(0)
         first = reader.take(min(8, reader.size), "its first bytes")
         raise UsageError(
-            f"{path} is not a GGUF file: it begins with {first!r} ({_guess(first)}) instead of b'GGUF'"
+            f"{path} is not a GGUF file: it begins with {first!r} ({_guess(first)}), not b'GGUF'"
         )
     version = reader.number("I", "its version")
     if version & 0xFFFF == 0:
@@ -252,7 +264,7 @@ def _parse_tensor(reader: _Reader) -> _Tensor:
     dimensions = reader.number("I", "a tensor's shape")
     if dimensions > 4:
         raise UsageError(
-            f"{reader.path} is damaged: a tensor has {dimensions} dimensions, at most 4 are possible"
+            f"{reader.path} is damaged: a tensor has {dimensions} dimensions instead of at most 4"
         )
     elements = 1
     for _ in range(dimensions):

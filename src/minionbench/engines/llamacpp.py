@@ -5,6 +5,7 @@ It is reached over loopback HTTP like any other server, so that one path measure
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -95,7 +96,9 @@ class LlamaCppEngine:
             return None
         if self._stopped:
             return "The engine was stopped."
-        return _with_last_words(f"The engine {_how_it_ended(code, self._oom_kills)}", self._log_path)
+        return _with_last_words(
+            f"The engine {_how_it_ended(code, self._oom_kills)}", self._log_path
+        )
 
     def stop(self) -> None:
         """Ends the process within seconds, by force if need be.
@@ -261,10 +264,9 @@ def _await_report(
     """
     assert process.stdin is not None and process.stdout is not None
     line = json.dumps({**settings, "key": key.reveal()}).encode() + b"\n"
-    try:
+    # When it has ended already, what it reported, if anything, says why.
+    with contextlib.suppress(BrokenPipeError):
         process.stdin.write(line)
-    except BrokenPipeError:
-        pass  # it has ended already: what it reported, if anything, says why
     said = b""
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
@@ -430,8 +432,10 @@ def _with_last_words(sentence: str, log_path: Path) -> str:
     """The sentence, then the end of the engine's log and where the rest is."""
     words = last_words(log_path)
     if not words:
-        return f"{sentence} It left nothing in its log, {log_path}"
-    return "\n".join([f"{sentence} Its last words, from {log_path}:", *(f"  {w}" for w in words)])
+        return f"{sentence} The engine left nothing in its log, {log_path}"
+    return "\n".join(
+        [f"{sentence} The engine's last words, from {log_path}:", *(f"  {w}" for w in words)]
+    )
 
 
 def last_words(log_path: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -91,12 +92,18 @@ def ask(
     except ConnectionRefusedError as error:
         raise ProbeError("the connection is refused: nothing listens there") from error
     except (OSError, UnicodeError) as error:
-        reason = f"no complete answer within {timeout_s:g} s" if expired.is_set() else one_line(str(error))
+        reason = (
+            f"no complete answer within {timeout_s:g} s"
+            if expired.is_set()
+            else one_line(str(error))
+        )
         raise ProbeError(reason) from error
     except (http.client.HTTPException, ValueError) as error:
         if expired.is_set():
             raise ProbeError(f"no complete answer within {timeout_s:g} s") from error
-        raise ProbeError(f"what answers there is no HTTP server ({type(error).__name__})") from error
+        raise ProbeError(
+            f"what answers there is no HTTP server ({type(error).__name__})"
+        ) from error
     finally:
         connection.close()
     if len(answer) > MAX_ANSWER_BYTES:
@@ -106,7 +113,5 @@ def ask(
 
 def _hang_up(sock: socket.socket, expired: threading.Event) -> None:
     expired.set()
-    try:
+    with contextlib.suppress(OSError):  # closed in the meantime: the answer is complete
         sock.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # closed in the meantime: the answer is complete

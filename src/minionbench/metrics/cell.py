@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from minionbench.metrics import record as whole
-from minionbench.metrics.request import Absence, NegativeInterval
+from minionbench.metrics.request import Absence, NegativeInterval, Quantity
 from minionbench.metrics.table import METRICS
 from minionbench.metrics.throughput import (
     Window,
@@ -25,10 +25,9 @@ from minionbench.metrics.throughput import (
 )
 from minionbench.metrics.value import (
     MetricValue,
-    bounds,
     error,
     estimated,
-    interval_note,
+    interval,
     skipped,
 )
 from minionbench.records import RequestRecord
@@ -50,7 +49,7 @@ Observation = Callable[[RequestRecord], tuple[float, ...] | Absence]
 """What one request contributes to a metric: one duration or rate, or all its gaps."""
 
 
-def _one(quantity: whole.Quantity[RequestRecord, float]) -> Observation:
+def _one(quantity: Quantity[RequestRecord, float]) -> Observation:
     def observe(record: RequestRecord) -> tuple[float, ...] | Absence:
         value = quantity.or_absence(record)
         return value if isinstance(value, Absence) else (value,)
@@ -162,6 +161,7 @@ def _typical(
     return estimated(
         name,
         estimate,
+        method="median over items of the item's median over repeats",
         **counts,
         repeats=repeats,
         percentiles=shown,
@@ -195,9 +195,7 @@ def _percentiles(
         if math.isinf(estimate.point):
             absent[label] = _among_failures(label, observed)
             continue
-        shown[label] = {"value": estimate.point, "interval": bounds(estimate)}
-        if (note := interval_note(estimate)) is not None:
-            shown[label]["interval_note"] = note
+        shown[label] = {"value": estimate.point, "interval": interval(estimate)}
     return shown, absent
 
 
@@ -287,6 +285,7 @@ def _throughput(
         uncounted += inside.count(None)
         tokens.append((math.fsum(count for count in inside if count is not None), length))
     context: dict[str, Any] = {
+        "method": "sum over repeats/summed length of their steady states",
         "window_s": math.fsum(length for _, length in requests),
         "repeats": len(windows),
         "requests": sum(len(finished(group, window)) for group, window in windows),

@@ -9,7 +9,8 @@ those that were observed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
+from enum import StrEnum
+from itertools import pairwise
 from typing import Generic, TypeVar
 
 from minionbench.exchange import Outcome, Reply
@@ -20,10 +21,10 @@ ValueT = TypeVar("ValueT")
 
 
 class NegativeInterval(ValueError):
-    """Two instants that cannot lie in this order: a fault of the program, or a clock that stepped."""
+    """Two instants in an order that cannot be: a fault of the program, or a clock that stepped."""
 
 
-class Absence(str, Enum):
+class Absence(StrEnum):
     """Why there is no value."""
 
     FAILED = "the request failed"
@@ -206,7 +207,7 @@ def _gaps(reply: Reply) -> tuple[float, ...] | Absence:
         return Absence.ONE_EVENT
     return tuple(
         seconds(interval_ns(before, after, "a gap between events"))
-        for before, after in zip(at, at[1:], strict=False)
+        for before, after in pairwise(at)
     )
 
 

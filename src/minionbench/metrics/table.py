@@ -116,14 +116,14 @@ _TABLE = (
         unit="MB",
         better="lower",
         description="Largest memory of the engine's process tree",
-        formula="largest sampled sum over the tree; 1 MB = 2²⁰ bytes. Candidate: largest of its cells",
+        formula="largest sum over the tree, 1 MB = 2²⁰ bytes; of a candidate: largest of its cells",
     ),
     MetricInfo(
         name="peak_vram_mb",
         unit="MB",
         better="lower",
         description="Largest accelerator memory of the engine's process tree",
-        formula="largest sampled sum over the tree; 1 MB = 2²⁰ bytes. Candidate: largest of its cells",
+        formula="largest sum over the tree, 1 MB = 2²⁰ bytes; of a candidate: largest of its cells",
     ),
     MetricInfo(
         name="energy_wh",

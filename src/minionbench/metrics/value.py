@@ -76,32 +76,23 @@ def error(name: str, message: str, **metadata: Any) -> MetricValue:
 
 
 def estimated(name: str, estimate: Estimate, **metadata: Any) -> MetricValue:
-    """A measured metric with its interval, level, count and method."""
-    return ok(
-        name,
-        estimate.point,
-        n=estimate.n,
-        level=estimate.level,
-        method=estimate.method,
-        interval=bounds(estimate),
-        **({} if (note := interval_note(estimate)) is None else {"interval_note": note}),
-        **metadata,
-    )
+    """A measured metric with its count and interval."""
+    return ok(name, estimate.point, n=estimate.n, interval=interval(estimate), **metadata)
 
 
-def bounds(estimate: Estimate) -> list[float | None]:
-    """[low, high] of an estimate as JSON can hold it: a bound that is missing or infinite is None."""
-    return [
+def interval(estimate: Estimate) -> dict[str, Any]:
+    """An estimate's interval as JSON can hold it.
+
+    A bound that is missing or infinite is None, and `note` says why.
+    """
+    low, high = (
         None if bound is None or math.isinf(bound) else bound
         for bound in (estimate.low, estimate.high)
-    ]
-
-
-def interval_note(estimate: Estimate) -> str | None:
-    """Why a bound of the interval is missing; None when both are there."""
-    if any(bound is not None and math.isinf(bound) for bound in (estimate.low, estimate.high)):
-        return "a bound falls among the failed requests"
-    return estimate.note
+    )
+    shown = {"low": low, "high": high, "level": estimate.level, "method": estimate.method}
+    if low != estimate.low or high != estimate.high:
+        return {**shown, "note": "a bound falls among the failed requests"}
+    return shown if estimate.note is None else {**shown, "note": estimate.note}
 
 
 def rescaled(name: str, value: MetricValue, factor: float, **metadata: Any) -> MetricValue:
@@ -110,13 +101,18 @@ def rescaled(name: str, value: MetricValue, factor: float, **metadata: Any) -> M
     if value.value is None:
         return msgspec.structs.replace(value, metadata=merged)
     if "interval" in merged:
-        merged["interval"] = [b if b is None else b * factor for b in merged["interval"]]
+        merged["interval"] = _rescaled_bounds(merged["interval"], factor)
     if "percentiles" in merged:
         merged["percentiles"] = {
-            percentile: {
+            label: {
                 "value": entry["value"] * factor,
-                "interval": [b if b is None else b * factor for b in entry["interval"]],
+                "interval": _rescaled_bounds(entry["interval"], factor),
             }
-            for percentile, entry in merged["percentiles"].items()
+            for label, entry in merged["percentiles"].items()
         }
     return msgspec.structs.replace(value, value=value.value * factor, metadata=merged)
+
+
+def _rescaled_bounds(bounds: dict[str, Any], factor: float) -> dict[str, Any]:
+    scaled = {end: None if bounds[end] is None else bounds[end] * factor for end in ("low", "high")}
+    return {**bounds, **scaled}

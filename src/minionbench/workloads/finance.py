@@ -238,9 +238,9 @@ def _statements(draws: Draws, years: tuple[int, ...]) -> list[tuple[str, list[Ro
         by_year.append(_one_year(draws, product, service))
         product = product * draws.between(84, 107) // 100 + 1
         service = service * draws.between(82, 108) // 100 + 1
+    dated = list(zip(years, by_year, strict=True))
     return [
-        (title, [[Fact(label, year, values[label]) for year, values in zip(years, by_year)]
-                 for label in labels])
+        (title, [[Fact(label, year, values[label]) for year, values in dated] for label in labels])
         for title, labels in STATEMENTS
     ]
 
@@ -261,13 +261,14 @@ def _one_year(draws: Draws, product: int, service: int) -> dict[str, int]:
     tax = share(before_tax, 190, 280)
     net = before_tax - tax
 
-    cash, receivables, inventories = share(total, 60, 160), share(total, 90, 190), share(total, 80, 170)
+    cash, receivables = share(total, 60, 160), share(total, 90, 190)
+    inventories = share(total, 80, 170)
     equipment, goodwill = share(total, 180, 420), share(total, 50, 260)
     intangible = share(total, 30, 140)
     current_assets = cash + receivables + inventories
     assets = current_assets + equipment + goodwill + intangible
-    payables, deferred, short_debt = share(assets, 80, 150), share(assets, 20, 60), share(assets, 20, 80)
-    long_debt = share(assets, 120, 290)
+    payables, deferred = share(assets, 80, 150), share(assets, 20, 60)
+    short_debt, long_debt = share(assets, 20, 80), share(assets, 120, 290)
     current_liabilities = payables + deferred + short_debt
     liabilities = current_liabilities + long_debt
 

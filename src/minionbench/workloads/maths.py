@@ -170,7 +170,7 @@ def _table(draws: Draws, steps: int) -> Problem:
 def _sequence(draws: Draws, steps: int) -> Problem:
     setting = draws.pick(SEQUENCES)
     name = draws.pick(PEOPLE)
-    first, more, terms = draws.between(2, 7), draws.between(1, 2), max(4, steps * 3 // 5)
+    first, more, terms = draws.between(2, 5), draws.between(2, 3), max(4, steps * 3 // 5)
     label, thing = setting.label, setting.thing
     term = total = first
     lines = [f"{label} 1: {first} {thing}. total: {first}"]

@@ -177,7 +177,7 @@ TABLES = (
         "How many points did the teams win in all?",
         "points",
     ),
-)
+)  # fmt: skip
 
 
 class Sequence(NamedTuple):
@@ -271,7 +271,7 @@ HINTS = (
     "Use whole numbers only.",
     "Keep the order of the list.",
     "Do not round any number.",
-    "Each line holds one calculation.",
+    "Show every calculation, even an easy one.",
     "Begin each line with its label.",
     "Check each result before you go on.",
     "Use the result of one line in the next line.",

@@ -8,6 +8,7 @@ Source: the byte-level BPE and the split pattern of GPT-2, as llama.cpp's pre-to
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import unicodedata
@@ -154,7 +155,7 @@ class ReferenceTokenizer:
         parts = [self._symbols[byte] for byte in data]
         never = len(self._ranks)
         while len(parts) > 1:
-            ranks = [self._ranks.get(pair, never) for pair in zip(parts, parts[1:], strict=False)]
+            ranks = [self._ranks.get(pair, never) for pair in itertools.pairwise(parts)]
             best = min(ranks)
             if best == never:
                 break

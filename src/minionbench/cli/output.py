@@ -1,0 +1,153 @@
+"""A run in each of the forms that `--format` offers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from minionbench.cli import text
+from minionbench.cli.table import COLUMNS, interval, report, requests, unit_of, value
+
+if TYPE_CHECKING:
+    from minionbench.schema import BenchmarkRun, MetricResult
+
+FIELDS = (
+    "run_id",
+    "candidate",
+    "cell",
+    "workload",
+    "metric",
+    "status",
+    "value",
+    "unit",
+    "low",
+    "high",
+    "level",
+    "n",
+    "why",
+)
+"""Columns of the flat forms, `jsonl` and `csv`: one row per metric of a cell or candidate."""
+
+
+def rows(run: BenchmarkRun) -> Iterator[dict[str, Any]]:
+    """Each metric as one flat row; of a candidate as a whole, `cell` and `workload` are None."""
+    for candidate in run.candidates:
+        name = candidate.factors.model if candidate.factors else candidate.version
+        for metric_name, metric in candidate.metrics.items():
+            yield row(run.metadata.run_id, name, None, None, metric_name, metric)
+        for cell in candidate.cells:
+            for metric_name, metric in cell.metrics.items():
+                place = (cell.cell_id, cell.workload.name)
+                yield row(run.metadata.run_id, name, *place, metric_name, metric)
+
+
+def row(
+    run_id: str,
+    candidate: str,
+    cell: str | None,
+    workload: str | None,
+    name: str,
+    metric: MetricResult,
+) -> dict[str, Any]:
+    """One metric as a flat row; what it does not have is None."""
+    about = metric.metadata
+    low, high = about.get("interval") or (None, None)
+    return {
+        "run_id": run_id,
+        "candidate": candidate,
+        "cell": cell,
+        "workload": workload,
+        "metric": name,
+        "status": str(metric.status),
+        "value": metric.value,
+        "unit": about.get("unit"),
+        "low": low,
+        "high": high,
+        "level": about.get("level"),
+        "n": about.get("n"),
+        "why": metric.error_message or about.get("reason"),
+    }
+
+
+def as_table(run: BenchmarkRun, path: Path | None) -> str:
+    """For a person at a terminal."""
+    return "\n".join(report(run, path, text.width())) + "\n"
+
+
+def as_json(run: BenchmarkRun, path: Path | None) -> str:
+    """The document itself."""
+    return run.to_json()
+
+
+def as_jsonl(run: BenchmarkRun, path: Path | None) -> str:
+    """One JSON object per metric and line."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(run))
+
+
+def as_csv(run: BenchmarkRun, path: Path | None) -> str:
+    """One line per metric, with a heading; what is None is empty."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows(run))
+    return out.getvalue()
+
+
+def as_markdown(run: BenchmarkRun, path: Path | None) -> str:
+    """A table to paste into an issue or a page."""
+    lines = []
+    for candidate in run.candidates:
+        name = candidate.factors.model if candidate.factors else candidate.version
+        lines += [f"**{cell_text(name)}** ({run.metadata.run_id})", ""]
+        units = [unit_of(column, candidate.cells) for column in COLUMNS]
+        heads = [f"{c.title}, {unit}" for c, (unit, _) in zip(COLUMNS, units, strict=True)]
+        lines.append(markdown_row(["workload", "requests", *heads, "verdict"]))
+        lines.append(markdown_row(["---", *["---:"] * (1 + len(COLUMNS)), "---"]))
+        for cell in candidate.cells:
+            cells = [cell.workload.name, requests(cell)]
+            for column, (_, factor) in zip(COLUMNS, units, strict=True):
+                metric = cell.metrics.get(column.metric)
+                bounds = interval(metric, factor)
+                cells.append(value(metric, factor) + (f" ({bounds})" if bounds else ""))
+            lines.append(markdown_row([*cells, cell.verdict.status]))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def markdown_row(cells: list[str]) -> str:
+    """One row of a Markdown table."""
+    return "| " + " | ".join(cell_text(cell) for cell in cells) + " |"
+
+
+def cell_text(text_: str) -> str:
+    """A text that cannot end the cell that it stands in."""
+    return text.printable(text_).replace("|", "\\|").replace("\n", " ")
+
+
+FORMATS: dict[str, Callable[[BenchmarkRun, Path | None], str]] = {
+    "table": as_table,
+    "json": as_json,
+    "jsonl": as_jsonl,
+    "csv": as_csv,
+    "md": as_markdown,
+}
+
+format_option = click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(FORMATS)),
+    default="table",
+    show_default=True,
+    help="How to print the result: for people (table, md) or for programs.",
+)
+
+
+def show(run: BenchmarkRun, path: Path | None, form: str) -> None:
+    """Prints a run in one of the forms."""
+    click.echo(FORMATS[form](run, path), nl=False)

@@ -1,0 +1,279 @@
+"""A run as a person reads it in 80 columns: figures, what is missing, what to distrust."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from minionbench.cli.text import aligned, printable, wrapped
+from minionbench.units import MS_PER_S, significant
+
+if TYPE_CHECKING:
+    from minionbench.schema import BenchmarkCandidate, BenchmarkRun, CellResult, MetricResult
+
+ABSENT = "–"
+MOST_CANDIDATES = 50
+"""Candidates without cells that are listed one by one."""
+
+
+class Column(NamedTuple):
+    """One metric of the table."""
+
+    metric: str
+    title: str
+    is_duration: bool
+
+
+COLUMNS = (
+    Column("ttft_s", "TTFT", True),
+    Column("total_latency_s", "total latency", True),
+    Column("tokens_per_sec", "decode rate", False),
+    Column("tpot_s", "TPOT", True),
+)
+
+COLOURS = {"valid": "green", "suspect": "yellow", "invalid": "red"}
+
+
+def report(run: BenchmarkRun, path: Path | None, columns: int = 80) -> Iterator[str]:
+    """The lines of a run's report, with colours that `click.echo` drops where none belong.
+
+    `path` is where the document lies; None where it lies nowhere.
+    """
+    yield from heading(run, columns)
+    plain = [candidate for candidate in run.candidates if not candidate.cells]
+    for candidate in run.candidates:
+        if candidate.cells:
+            yield ""
+            yield from measured(candidate, columns)
+    if plain:
+        yield ""
+        yield from listed(plain, columns)
+    if not run.candidates:
+        yield "No candidates."
+    if run.metadata.notes:
+        yield ""
+        for note in run.metadata.notes:
+            yield from wrapped(note, columns)
+    if path is not None:
+        yield ""
+        yield f"Document: {path}"
+
+
+def heading(run: BenchmarkRun, columns: int) -> Iterator[str]:
+    """Which run this is, when and where it was made, and whether it is whole."""
+    about = run.metadata
+    parts = [datetime.fromisoformat(about.timestamp).strftime("%Y-%m-%d %H:%M")]
+    if run.system_info.cpu_info:
+        parts.append(run.system_info.cpu_info)
+    if run.system_info.usable_cpus or run.system_info.cpu_count:
+        parts.append(f"{run.system_info.usable_cpus or run.system_info.cpu_count} cores")
+    if about.dry_run:
+        parts.append("dry run")
+    yield click.style(about.run_id, bold=True)
+    yield from wrapped(" · ".join(parts), columns)
+    if about.finished is False:
+        yield click.style("Cut short: what follows is from the requests that finished.", fg="red")
+
+
+def measured(candidate: BenchmarkCandidate, columns: int) -> Iterator[str]:
+    """A candidate with its cells."""
+    yield click.style(printable(title(candidate)), bold=True)
+    yield ""
+    yield from (f"  {line}" for line in figures(candidate.cells))
+    yield ""
+    yield from wrapped(memory(candidate), columns, "  ")
+    yield from wrapped(method(candidate.cells), columns, "  ")
+    missing = list(absences(candidate))
+    if missing:
+        yield ""
+        yield "  Not measured"
+        for line in missing:
+            yield from wrapped(line, columns, "    ", "      ")
+    yield ""
+    yield from doubts(candidate.cells, columns)
+    for note in candidate.notes:
+        yield from wrapped(note, columns, "  Note: ")
+
+
+def title(candidate: BenchmarkCandidate) -> str:
+    """What was measured, in one line."""
+    factors = candidate.factors
+    parts = [factors.model if factors else candidate.version]
+    if candidate.quantization:
+        parts.append(candidate.quantization)
+    if candidate.parameter_count is not None:
+        parts.append(f"{count(candidate.parameter_count)} parameters")
+    if candidate.file_size_mb is not None:
+        parts.append(f"{significant(candidate.file_size_mb)} MB")
+    if factors and factors.engine:
+        parts.append(factors.engine)
+    return " · ".join(parts)
+
+
+def count(number: int) -> str:
+    """A large count as a person says it: 1,234,567 → 1.23 M."""
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if number >= size:
+            return f"{significant(number / size)} {unit}"
+    return str(number)
+
+
+def figures(cells: Sequence[CellResult]) -> Iterator[str]:
+    """The table: a row per cell, its interval in a second row below the value."""
+    units = [unit_of(column, cells) for column in COLUMNS]
+    head = ["workload", "requests", *(column.title for column in COLUMNS)]
+    under = ["", "", *(name for name, _ in units)]
+    rows: list[list[str]] = []
+    for cell in cells:
+        values, intervals = [cell.workload.name, requests(cell)], ["", ""]
+        for column, (_, factor) in zip(COLUMNS, units, strict=True):
+            metric = cell.metrics.get(column.metric)
+            values.append(value(metric, factor))
+            intervals.append(interval(metric, factor))
+        rows += [values, intervals]
+    lines = list(aligned([head, under, *rows], [False] + [True] * (len(head) - 1)))
+    yield click.style(lines[0], bold=True)
+    yield click.style(lines[1], dim=True)
+    for line in lines[2:]:
+        yield line
+
+
+def unit_of(column: Column, cells: Sequence[CellResult]) -> tuple[str, float]:
+    """The unit that a column is shown in, and the factor to it: ms below a second, else s."""
+    if not column.is_duration:
+        return "tokens/s", 1.0
+    known = [
+        metric.value
+        for cell in cells
+        if (metric := cell.metrics.get(column.metric)) and metric.value is not None
+    ]
+    return ("s", 1.0) if known and min(known) >= 1 else ("ms", float(MS_PER_S))
+
+
+def value(metric: MetricResult | None, factor: float) -> str:
+    """A metric's value; a dash where it was not measured, `error` where it could not be."""
+    if metric is None or metric.status == "skipped":
+        return ABSENT
+    if metric.value is None:
+        return "error"
+    return significant(metric.value * factor)
+
+
+def interval(metric: MetricResult | None, factor: float) -> str:
+    """The interval of a metric's value; what the data cannot bound stays open."""
+    if metric is None or metric.value is None:
+        return ""
+    low, high = metric.metadata.get("interval") or (None, None)
+    if low is None and high is None:
+        return "no interval"
+    if low is None:
+        return f"≤ {significant(high * factor)}"
+    if high is None:
+        return f"≥ {significant(low * factor)}"
+    return f"{significant(low * factor)}–{significant(high * factor)}"
+
+
+def requests(cell: CellResult) -> str:
+    """How many requests count, as answered/all where some failed."""
+    metric = cell.metrics.get("total_latency_s")
+    counted = metric.metadata.get("requests") if metric else None
+    if not isinstance(counted, int):
+        return ABSENT
+    failed = metric.metadata.get("failed") if metric else None
+    return f"{counted - failed}/{counted}" if failed else str(counted)
+
+
+def memory(candidate: BenchmarkCandidate) -> str:
+    """The engine's peak memory, in words."""
+    said = []
+    for name, what in (("peak_ram_mb", "Peak RAM"), ("peak_vram_mb", "Peak VRAM")):
+        metric = candidate.metrics[name]
+        if metric.value is not None:
+            said.append(f"{what} of the engine: {significant(metric.value)} MB.")
+    return " ".join(said) or "Peak RAM of the engine: not measured."
+
+
+def method(cells: Sequence[CellResult]) -> str:
+    """What the figures are, in words."""
+    levels = {
+        metric.metadata["level"]
+        for cell in cells
+        for metric in cell.metrics.values()
+        if isinstance(metric.metadata.get("level"), float)
+    }
+    level = f"{levels.pop():.0%} interval" if len(levels) == 1 else "interval"
+    return f"Figures are medians over requests, below them the median's {level}."
+
+
+def absences(candidate: BenchmarkCandidate) -> Iterator[str]:
+    """What has no value and why, failures first, one line per reason."""
+    found: dict[tuple[bool, str], dict[str, list[str]]] = {}
+    places: list[tuple[str, dict[str, MetricResult]]] = [("", candidate.metrics)]
+    places += [(cell.workload.name, cell.metrics) for cell in candidate.cells]
+    for where, metrics in places:
+        for name, metric in metrics.items():
+            if metric.value is None:
+                reason = metric.error_message or str(metric.metadata.get("reason"))
+                key = (metric.status != "error", reason)
+                found.setdefault(key, {}).setdefault(name, []).append(where)
+    for (harmless, reason), names in sorted(found.items(), key=lambda item: item[0][0]):
+        said = [
+            f"{name} ({', '.join(named)})"
+            if (named := [where for where in wheres if where]) and len(named) < len(candidate.cells)
+            else name
+            for name, wheres in names.items()
+        ]
+        yield f"{'' if harmless else 'error: '}{', '.join(said)}: {reason}"
+
+
+def doubts(cells: Sequence[CellResult], columns: int) -> Iterator[str]:
+    """The verdicts: which cells are to be believed, and what speaks against the others."""
+    gravity = ("valid", "suspect", "invalid")
+    worst = max((cell.verdict.status for cell in cells), key=gravity.index)
+    yield f"  Verdict: {click.style(worst, fg=COLOURS[worst], bold=True)}"
+    said: dict[tuple[str, str, str | None], list[str]] = {}
+    for cell in cells:
+        for reason in cell.verdict.reasons:
+            key = (reason.severity, reason.message, reason.advice)
+            said.setdefault(key, []).append(cell.workload.name)
+    for (severity, message, advice), names in said.items():
+        where = "" if len(names) == len(cells) else f"{', '.join(names)}: "
+        yield from wrapped(f"{severity}: {where}{message}", columns, "    ", "      ")
+        if advice:
+            yield from wrapped(f"→ {advice}", columns, "      ", "        ")
+
+
+def listed(candidates: Sequence[BenchmarkCandidate], columns: int) -> Iterator[str]:
+    """Candidates of which nothing was measured workload by workload: one line each."""
+    head = ["version", "type", "format", "size, MB", "state"]
+    rows = [
+        [
+            printable(candidate.version),
+            candidate.model_type or ABSENT,
+            candidate.quantization or ABSENT,
+            ABSENT if candidate.file_size_mb is None else significant(candidate.file_size_mb),
+            state(candidate),
+        ]
+        for candidate in candidates[:MOST_CANDIDATES]
+    ]
+    lines = aligned([head, *rows], [False, False, False, True, False])
+    for i, line in enumerate(lines):
+        short = line if len(line) <= columns else line[: columns - 1] + "…"
+        yield click.style(short, bold=True) if i == 0 else short
+    if len(candidates) > MOST_CANDIDATES:
+        yield f"… and {len(candidates) - MOST_CANDIDATES} more; --format json has them all"
+
+
+def state(candidate: BenchmarkCandidate) -> str:
+    """The candidate's metrics in a few words: the worst thing there is to say."""
+    for metric in candidate.metrics.values():
+        if metric.error_message:
+            return printable(metric.error_message)
+    values = sum(metric.value is not None for metric in candidate.metrics.values())
+    if values:
+        return f"{values} of {len(candidate.metrics)} metrics"
+    return printable(str(next(iter(candidate.metrics.values())).metadata.get("reason", "")))

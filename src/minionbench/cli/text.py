@@ -1,0 +1,49 @@
+"""Text for a terminal: wrapped, aligned, coloured, and free of what could command it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import textwrap
+from collections.abc import Iterator, Sequence
+
+WIDEST = 100
+"""Columns beyond which a line is hard to read."""
+NARROWEST = 60
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """The text without characters that would move the cursor, recolour or reorder a terminal.
+
+    Messages quote what servers and files said, and that may be hostile. Line ends and tabs stay.
+    """
+    return _CONTROLS.sub("�", text)
+
+
+def width() -> int:
+    """Columns to write in: the terminal's within reason, 80 where there is none."""
+    return min(max(shutil.get_terminal_size((80, 24)).columns, NARROWEST), WIDEST)
+
+
+def wrapped(text: str, columns: int, first: str = "", rest: str | None = None) -> Iterator[str]:
+    """The text in lines of so many columns; `first` begins the first, `rest` the others."""
+    yield from textwrap.wrap(
+        printable(text),
+        columns,
+        initial_indent=first,
+        subsequent_indent=" " * len(first) if rest is None else rest,
+        break_on_hyphens=False,
+    ) or [first.rstrip()]
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Sequence[bool], gap: str = "  ") -> Iterator[str]:
+    """Rows of cells as columns; `right` says which columns are flush right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (
+            cell.rjust(width) if flush else cell.ljust(width)
+            for cell, width, flush in zip(row, widths, right, strict=True)
+        )
+        yield gap.join(cells).rstrip()

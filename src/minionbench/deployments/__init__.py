@@ -1,0 +1,1 @@
+"""Deployments: generators of calls that turn a request into an answer."""

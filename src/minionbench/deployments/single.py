@@ -1,0 +1,28 @@
+"""Deployments that ask one model once."""
+
+from __future__ import annotations
+
+from minionbench.deployments.deployment import ask_once
+from minionbench.exchange import Plan, Request, Side
+
+
+class Local:
+    """A model on the user's own machine or network: embedded, Ollama, or any server by URL.
+
+    `model` is `provider/model`; a bare name is a model of Ollama, as in `Local("llama3.2")`. With
+    a server's `url` it is the model's name there, or None where the server is to say it.
+    """
+
+    name = "local"
+    sides: tuple[Side, ...] = ("local",)
+
+    def __init__(self, model: str | None = "reference/q8_0", *, url: str | None = None) -> None:
+        self.model = model
+        self.url = url
+
+    def __repr__(self) -> str:
+        return f"Local({self.model!r}{'' if self.url is None else f', url={self.url!r}'})"
+
+    def plan(self, request: Request) -> Plan:
+        """Asks once."""
+        return ask_once("local", request)

@@ -1,0 +1,136 @@
+"""From a model's name, `reference/q8_0` or `llamacpp/PATH.gguf` say, to a running engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, TypeAlias, cast
+
+import msgspec
+
+from minionbench.engines.engine import Engine, EngineSettings
+from minionbench.errors import DeploymentError, UsageError
+
+Provider: TypeAlias = Literal[
+    "reference", "llamacpp", "ollama", "url", "openai", "anthropic", "deepseek"
+]
+
+REFERENCE_FORMATS = ("f16", "q8_0", "q4_0")
+DEFAULT_REFERENCE_FORMAT = "q8_0"
+REFERENCE_FOLDER = Path(__file__).parent / "reference_model"
+
+_HERE = ("reference", "llamacpp", "ollama")
+_LATER = ("openai", "anthropic", "deepseek")
+_FORMS = "reference/q8_0, llamacpp/PATH.gguf, ollama/NAME, or any name with --url"
+
+
+class ModelSpec(msgspec.Struct, frozen=True):
+    """Which model, and who serves it.
+
+    `name` is the format for `reference`, the path for `llamacpp`, the model's name elsewhere; None
+    only for `url`, where the server is to say it.
+    """
+
+    provider: Provider
+    name: str | None
+
+    @classmethod
+    def parse(cls, text: str | None, *, url: str | None = None) -> ModelSpec:
+        """The model that a user names.
+
+        With a server's `url` the text is the model's name there, slashes included, or None. Without
+        a provider, a name is Ollama's, and what ends in .gguf is a file.
+
+        Raises:
+            UsageError: no such provider or format, or nothing named; the message lists the forms.
+        """
+        text = None if text is None else text.strip()
+        if url is not None:
+            return cls("url", text or None)
+        if not text:
+            raise UsageError(f"No model is named; it is one of: {_FORMS}")
+        provider, slash, name = text.partition("/")
+        if provider == "reference":
+            return cls("reference", _reference_format(name))
+        if provider in (*_HERE, *_LATER):
+            if not name:
+                raise UsageError(f"{text!r} names a provider but no model; one of: {_FORMS}")
+            return cls(cast(Provider, provider), name)
+        if text.endswith(".gguf"):
+            return cls("llamacpp", text)
+        if not slash:
+            return cls("ollama", text)
+        raise UsageError(f"There is no provider {provider!r}; a model is one of: {_FORMS}")
+
+    @property
+    def text(self) -> str:
+        """`provider/name`, which parses to the same again (but for `url`: the name alone)."""
+        if self.provider == "url":
+            return self.name or ""
+        return f"{self.provider}/{self.name}"
+
+    @property
+    def file(self) -> Path | None:
+        """The model's file on this machine; None where a server has the model."""
+        if self.provider == "reference":
+            return REFERENCE_FOLDER / f"reference-{self.name}.gguf"
+        if self.provider == "llamacpp" and self.name is not None:
+            return Path(self.name).expanduser()
+        return None
+
+
+@contextmanager
+def open_engine(spec: ModelSpec, settings: EngineSettings, *, log_folder: Path) -> Iterator[Engine]:
+    """An engine with the model ready to answer; one that was started here ends with the block.
+
+    The log of an engine started here is a new file in `log_folder`.
+
+    Raises:
+        UsageError: the model's file is not there or cannot be read, or a setting does not fit it.
+        DeploymentError: the engine cannot serve the model; the message says what to do.
+    """
+    engine = _open(spec, settings, log_folder)
+    try:
+        yield engine
+    finally:
+        engine.stop()
+
+
+def _open(spec: ModelSpec, settings: EngineSettings, log_folder: Path) -> Engine:
+    if settings.url is not None:
+        from minionbench.engines.attach import attach
+
+        return attach(settings.url, spec.name if spec.provider == "url" else spec.text, settings)
+    file = spec.file
+    if file is not None:
+        from minionbench.engines.llamacpp import start
+
+        if spec.provider == "reference" and not file.exists():
+            raise DeploymentError(
+                f"The reference model {file.name} is not part of this installation; install "
+                "minionbench again"
+            )
+        model = spec.text if spec.provider == "reference" else file.stem
+        return start(file, model, settings, log_folder=log_folder)
+    if spec.provider == "ollama" and spec.name is not None:
+        from minionbench.engines.attach import attach_ollama
+
+        return attach_ollama(spec.name, settings)
+    if spec.provider == "url":
+        raise DeploymentError("The server's address is missing; give it with --url")
+    raise DeploymentError(
+        f"{spec.text} cannot be reached in this version: models of {', '.join(_LATER)} come with a "
+        f"later one. There are {_FORMS}"
+    )
+
+
+def _reference_format(name: str) -> str:
+    format_ = name.lower() or DEFAULT_REFERENCE_FORMAT
+    if format_ == "fp16":
+        format_ = "f16"
+    if format_ not in REFERENCE_FORMATS:
+        raise UsageError(
+            f"The reference model has no format {name!r}; it has {', '.join(REFERENCE_FORMATS)}"
+        )
+    return format_

@@ -1,0 +1,342 @@
+"""The runner: drives deployments over the transport and writes down what happened.
+
+It asks a deployment's generator for calls, has them sent, reads their exchanges when nothing is
+due to be sent, hands the replies back, and stores one record per request. It neither computes
+metrics nor prints.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+import msgspec
+
+from minionbench.clock import monotonic_ns, process_cpu_ns
+from minionbench.deployments.deployment import Deployment
+from minionbench.exchange import (
+    Answer,
+    Call,
+    Endpoint,
+    Failure,
+    Outcome,
+    Plan,
+    Reply,
+    Request,
+    Side,
+)
+from minionbench.load import ClosedLoop, Load
+from minionbench.records import Phase, RequestRecord, call_record
+from minionbench.transport.connection import Sending, Target
+from minionbench.transport.loop import Transport
+from minionbench.units import NS_PER_MS
+from minionbench.wire.dialect import Dialect, dialect
+
+STEP_NS = 50 * NS_PER_MS
+"""Longest stay in the loop before a wish to stop is noticed."""
+READING_ROOM_NS = 2 * NS_PER_MS
+"""An exchange is read only when no send is due for this long: reading one takes about 1 ms per
+thousand events."""
+HOPELESS_FAILURES = 10
+"""Failures in a row, with no success in between, after which a phase is given up."""
+HOPELESS_TIMEOUTS = 2
+"""As above for time-outs, which cost their whole length each."""
+_TIMEOUTS = (
+    Outcome.CONNECT_TIMEOUT,
+    Outcome.FIRST_BYTE_TIMEOUT,
+    Outcome.IDLE_TIMEOUT,
+    Outcome.TOTAL_TIMEOUT,
+)
+
+
+class StopSwitch:
+    """A wish to end the run early, and why. Once thrown it stays thrown."""
+
+    def __init__(self) -> None:
+        self.why: str | None = None
+
+    def throw(self, why: str) -> None:
+        """Asks for the end; the first reason stays."""
+        if self.why is None:
+            self.why = why
+
+
+class Phased(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of requests that are sent under one load."""
+
+    cell: str
+    phase: Phase
+    repeat: int
+    requests: tuple[Request, ...]
+    load: Load
+    load_seed: int = 0
+    first_index: int = 0
+    """Index of the first request's record."""
+
+
+class PhaseFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the harness itself did during a phase."""
+
+    phase: Phase
+    repeat: int
+    start_ns: int
+    end_ns: int
+    own_cpu_ns: int
+    """CPU that the harness used, sending, reading and recording included."""
+    planned: int
+    """Requests of the phase, sent or not."""
+    given_up: str | None = None
+    """Why the phase ended before all its requests were sent; None when it did not."""
+
+
+class Journal(Protocol):
+    """Where records go, one by one, as soon as their requests have ended."""
+
+    def append(self, record: RequestRecord) -> object: ...
+
+
+class _Active:
+    """A request under way."""
+
+    __slots__ = ("batch", "calls", "index", "plan", "planned_ns", "replies", "request", "waiting")
+
+    def __init__(self, index: int, request: Request, plan: Plan, planned_ns: int) -> None:
+        self.index = index
+        self.request = request
+        self.plan = plan
+        self.planned_ns = planned_ns
+        self.calls: list[Call] = []
+        """Every call so far; its reply stands at the same place of `replies`."""
+        self.replies: list[Reply | None] = []
+        self.batch = 0
+        """Calls in the tuple that the plan yielded last; they are the last of `calls`."""
+        self.waiting = 0
+        """Calls of the batch whose replies are still to come."""
+
+
+class Runner:
+    """Runs phases of requests of one deployment over one transport."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        endpoints: Mapping[Side, Endpoint],
+        transport: Transport,
+        journal: Journal,
+        *,
+        stop: StopSwitch,
+        engine_ended: Callable[[], str | None] = lambda: None,
+        on_record: Callable[[RequestRecord], None] = lambda record: None,
+        keep_text: bool = True,
+    ) -> None:
+        """`engine_ended` tells how an engine of ours ended, None while it is alive."""
+        self._deployment = deployment
+        self._endpoints = endpoints
+        self._transport = transport
+        self._journal = journal
+        self._stop = stop
+        self._engine_ended = engine_ended
+        self._on_record = on_record
+        self._keep_text = keep_text
+        self._dialects: dict[Side, Dialect] = {s: dialect(e.dialect) for s, e in endpoints.items()}
+        self._targets = {
+            side: Target.at(endpoint.base_url, slots=endpoint.slots, timeouts=endpoint.timeouts)
+            for side, endpoint in endpoints.items()
+        }
+
+    def run(self, phase: Phased) -> tuple[list[RequestRecord], PhaseFacts]:
+        """Sends the phase's requests and returns their records in the order of their ends.
+
+        Ends early, with the reason in the facts, when the stop switch is thrown, when the engine
+        has ended, or when failure follows failure; requests that were never sent have no record.
+        """
+        with _collector_paused():
+            return _PhaseRun(self, phase).go()
+
+
+class _PhaseRun:
+    """One phase while it runs."""
+
+    def __init__(self, runner: Runner, phase: Phased) -> None:
+        self.runner = runner
+        self.phase = phase
+        self.transport = runner._transport
+        self.records: list[RequestRecord] = []
+        self.given_up: str | None = None
+        self._unstarted: Iterator[tuple[int, Request]] = iter(
+            enumerate(phase.requests, phase.first_index)
+        )
+        self._of_sending: dict[Sending, tuple[_Active, int]] = {}
+        self._unread: deque[Sending] = deque()
+        self._unwritten: deque[RequestRecord] = deque()
+        self._failures_in_a_row = 0
+        self._timeouts_in_a_row = 0
+
+    def go(self) -> tuple[list[RequestRecord], PhaseFacts]:
+        phase, transport = self.phase, self.transport
+        start_ns, start_cpu_ns = monotonic_ns(), process_cpu_ns()
+        self._start_load(start_ns)
+        while self._of_sending or self._unread or self._unwritten:
+            busy = bool(self._unread or self._unwritten)
+            now_ns = monotonic_ns()
+            self._unread.extend(transport.step(now_ns if busy else now_ns + STEP_NS))
+            if self.given_up is None:
+                self._notice_the_end()
+            if self.given_up is not None and transport.under_way:
+                self._unread.extend(transport.cut_all(self.given_up))
+            next_send_ns = transport.next_send_ns
+            if next_send_ns is not None and next_send_ns - monotonic_ns() < READING_ROOM_NS:
+                continue
+            if self._unread:
+                self._read(self._unread.popleft())
+            elif self._unwritten:
+                self._write(self._unwritten.popleft())
+        facts = PhaseFacts(
+            phase=phase.phase,
+            repeat=phase.repeat,
+            start_ns=start_ns,
+            end_ns=monotonic_ns(),
+            own_cpu_ns=process_cpu_ns() - start_cpu_ns,
+            planned=len(phase.requests),
+            given_up=self.given_up,
+        )
+        return self.records, facts
+
+    def _start_load(self, start_ns: int) -> None:
+        load, n = self.phase.load, len(self.phase.requests)
+        if isinstance(load, ClosedLoop):
+            for _ in range(min(load.concurrency, n)):
+                self._start_next(start_ns)
+        else:
+            for offset_ns in load.offsets_ns(n, self.phase.load_seed):
+                self._start_next(start_ns + offset_ns)
+
+    def _start_next(self, planned_ns: int) -> None:
+        """Begins the next request of the phase, if there is one and the phase goes on."""
+        following = next(self._unstarted, None)
+        if following is None or self.given_up is not None:
+            return
+        index, request = following
+        plan = self.runner._deployment.plan(request)
+        active = _Active(index, request, plan, planned_ns)
+        # A plan always asks something first; one that does not is a bug that surfaces here.
+        self._submit(active, next(plan), planned_ns)
+
+    def _submit(self, active: _Active, calls: tuple[Call, ...], planned_ns: int) -> None:
+        runner = self.runner
+        for call in calls:
+            endpoint = runner._endpoints[call.side]
+            payload = runner._dialects[call.side].request(call, endpoint)
+            target = runner._targets[call.side]
+            sending = self.transport.submit(target, payload, planned_ns, active.index)
+            self._of_sending[sending] = (active, len(active.calls))
+            active.calls.append(call)
+            active.replies.append(None)
+        active.batch = active.waiting = len(calls)
+
+    def _read(self, sending: Sending) -> None:
+        """Reads an exchange; when it was the last of its batch the plan goes on."""
+        active, place = self._of_sending.pop(sending)
+        side = active.calls[place].side
+        runner = self.runner
+        reply = runner._dialects[side].reply(sending.exchange, runner._endpoints[side])
+        active.replies[place] = reply
+        active.waiting -= 1
+        self._count_failures(reply.outcome)
+        if active.waiting:
+            return
+        replies = tuple(r for r in active.replies if r is not None)
+        if self.given_up is not None:
+            active.plan.close()
+            self._end(active, replies, None)
+            return
+        batch = replies[-active.batch :]
+        try:
+            calls = active.plan.send(batch)
+        except StopIteration as stop:
+            self._end(active, replies, stop.value)
+        else:
+            self._submit(active, calls, _latest_end_ns(batch))
+
+    def _end(self, active: _Active, replies: tuple[Reply, ...], answer: Answer | None) -> None:
+        """The request has ended: the next one of a closed loop begins, then this one is kept."""
+        if isinstance(self.phase.load, ClosedLoop):
+            self._start_next(_latest_end_ns(replies))
+        self._unwritten.append(self._record(active, replies, answer))
+
+    def _record(
+        self, active: _Active, replies: tuple[Reply, ...], answer: Answer | None
+    ) -> RequestRecord:
+        keep_text = self.runner._keep_text
+        failed = [reply for reply in replies if reply.outcome is not Outcome.OK]
+        outcome, failure = Outcome.OK, None
+        if failed and (answer is None or answer.text is None):
+            outcome, failure = failed[-1].outcome, failed[-1].failure
+        elif answer is None:
+            outcome, failure = Outcome.CUT, Failure(message=self.given_up or "cut")
+        request = active.request
+        return RequestRecord(
+            cell=self.phase.cell,
+            index=active.index,
+            item_id=request.item_id,
+            phase=self.phase.phase,
+            repeat=self.phase.repeat,
+            planned_ns=active.planned_ns,
+            outcome=outcome,
+            failure=failure,
+            calls=tuple(
+                call_record(call, reply, keep_text=keep_text)
+                for call, reply in zip(active.calls, replies, strict=True)
+            ),
+            answer=answer.text if answer is not None and keep_text else None,
+            answer_call=answer.call if answer is not None else None,
+            abstained=answer.abstained if answer is not None else None,
+            reference=request.reference if keep_text else None,
+            input_tokens=request.input_tokens,
+            forced_output_tokens=request.limits.forced_output_tokens,
+        )
+
+    def _write(self, record: RequestRecord) -> None:
+        self.runner._journal.append(record)
+        self.records.append(record)
+        self.runner._on_record(record)
+
+    def _count_failures(self, outcome: Outcome) -> None:
+        if outcome is Outcome.OK:
+            self._failures_in_a_row = self._timeouts_in_a_row = 0
+            return
+        self._failures_in_a_row += 1
+        self._timeouts_in_a_row += outcome in _TIMEOUTS
+        if self.given_up is not None:
+            return
+        ended = self.runner._engine_ended()
+        if ended is not None:
+            self.given_up = ended
+        elif self._timeouts_in_a_row >= HOPELESS_TIMEOUTS:
+            self.given_up = f"{self._timeouts_in_a_row} requests in a row ran into a time-out"
+        elif self._failures_in_a_row >= HOPELESS_FAILURES:
+            self.given_up = f"{self._failures_in_a_row} requests in a row failed"
+
+    def _notice_the_end(self) -> None:
+        if self.runner._stop.why is not None:
+            self.given_up = self.runner._stop.why
+
+
+def _latest_end_ns(replies: Sequence[Reply]) -> int:
+    return max(reply.end_ns for reply in replies if reply.end_ns is not None)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keeps the garbage collector from stopping the loop; it runs between phases instead."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()

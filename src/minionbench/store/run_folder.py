@@ -1,0 +1,149 @@
+"""The folder of one run: its id, its journal and, when it is done, its document."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from minionbench.clock import utc_now
+from minionbench.errors import SetupError
+from minionbench.schema import BenchmarkRun
+from minionbench.store.journal import Journal
+from minionbench.store.lock import is_locked, lock
+
+DATA = "data"
+"""Folder beside the documents that holds one folder per run."""
+RECORDS = "records.jsonl"
+LOGS = "logs"
+LOCK = "lock"
+
+RUN_ID = re.compile(r"benchmark_[0-9]{8}_[0-9]{6}")
+
+SECONDS_TRIED = 3_600
+"""Seconds after the present one whose ids are tried: more runs than that never start at once."""
+
+
+class RunFolder:
+    """One run's place in the store, reserved for it alone.
+
+    As a context manager it holds a lock that tells others that the run is alive; the kernel
+    releases it with the process, however that ends.
+    """
+
+    def __init__(self, folder: Path, started: datetime) -> None:
+        self.folder = folder
+        """`data/<run_id>/`: journal, logs and whatever else belongs to the run."""
+        self.run_id = folder.name
+        self.started = started
+        """When the run began, in UTC."""
+        self.runs_dir = folder.parent.parent
+        """The folder of the documents."""
+        self.document_path = self.runs_dir / f"{self.run_id}.json"
+        """Where the document will be when the run is done."""
+        self._journal: Journal | None = None
+        self._written = False
+        self._lock: int | None = lock(folder / LOCK)
+
+    @property
+    def timestamp(self) -> str:
+        """When the run began, as the document says it."""
+        return self.started.isoformat(timespec="seconds")
+
+    def journal(self) -> Journal:
+        """The run's journal; the same one however often it is asked for."""
+        if self._journal is None:
+            self._journal = Journal(self.folder / RECORDS, f"{DATA}/{self.run_id}/{RECORDS}")
+        return self._journal
+
+    def log_folder(self) -> Path:
+        """The folder for the logs of engines, made when it is first asked for."""
+        folder = self.folder / LOGS
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise SetupError(f"The folder {folder} cannot be made: {error.strerror}") from error
+        return folder
+
+    def write(self, run: BenchmarkRun) -> Path:
+        """Writes the run's document, atomically, and returns its path.
+
+        Raises SetupError when it cannot be written; the message says what is kept and where.
+        """
+        if run.metadata.run_id != self.run_id:
+            raise ValueError(f"the document is of {run.metadata.run_id}, not of {self.run_id}")
+        try:
+            run.save(self.document_path)
+        except SetupError as error:
+            rows = self._journal.rows if self._journal else 0
+            kept = f"The records of {rows} finished requests are kept in {self.folder / RECORDS}."
+            raise SetupError(f"{error}. {kept if rows else 'Nothing was measured yet.'}") from error
+        self._written = True
+        return self.document_path
+
+    def close(self) -> None:
+        """Ends the run's hold on its folder; a folder with nothing in it is removed."""
+        if self._journal is not None:
+            self._journal.close()
+            if not self._written and self._journal.rows == 0:
+                self._journal.path.unlink(missing_ok=True)
+        if self._lock is not None:
+            # Removed while it is held, so that nobody finds it free and takes the run for dead.
+            with contextlib.suppress(OSError):
+                os.unlink(self.folder / LOCK)
+            os.close(self._lock)
+            self._lock = None
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def reserve(runs_dir: Path, now: datetime | None = None) -> RunFolder:
+    """Takes the run id of the present second, or of the next free one, for a new run.
+
+    The id is taken by making its folder, which only one process can do.
+
+    Raises SetupError when the folder cannot be made.
+    """
+    started = utc_now() if now is None else now.astimezone(UTC)
+    data = runs_dir.absolute() / DATA
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        for seconds in range(SECONDS_TRIED):
+            run_id = f"benchmark_{started + timedelta(seconds=seconds):%Y%m%d_%H%M%S}"
+            folder = data / run_id
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+            # A document may lie there without its folder: copied there, or of a dry run.
+            if os.path.lexists(runs_dir / f"{run_id}.json"):
+                folder.rmdir()
+                continue
+            return RunFolder(folder, started)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise SetupError(
+            f"The folder {runs_dir} cannot be used for runs: {why}. Name another one with "
+            "--output-dir, or set $MILTON_STATE_DIR."
+        ) from error
+    raise SetupError(f"All run ids of the next {SECONDS_TRIED} seconds are taken in {runs_dir}.")
+
+
+def is_running(folder: Path) -> bool:
+    """Whether the process of the run in this folder is alive."""
+    return is_locked(folder / LOCK)

@@ -1,0 +1,153 @@
+"""Rules about the answers: whether they came, and are what was asked for."""
+
+from __future__ import annotations
+
+from minionbench.exchange import Outcome, Reply
+from minionbench.metrics import record as whole
+from minionbench.metrics import request
+from minionbench.metrics.cell import most_frequent_failure
+from minionbench.verdict.evidence import Evidence
+from minionbench.verdict.finding import (
+    INVALID_SHARE,
+    SUSPECT_SHARE,
+    Finding,
+    NotChecked,
+    held,
+    percent,
+)
+
+TOKEN_SLACK = 1
+"""The token that ends an answer is counted by some and not by others."""
+WARM_TOKENS = 16
+"""Tokens with which a chat template opens every prompt (begin of text, role header): they may be
+served from a cache however different the requests are."""
+
+
+def failures(evidence: Evidence) -> Finding:
+    """Share of requests that failed; those that the end of the run cut off do not count."""
+    ended = [r for r in evidence.measured if r.outcome not in (Outcome.CUT, Outcome.NOT_SENT)]
+    if not ended:
+        return NotChecked(rule="failures", why="no request came to its end")
+    failed = [r for r in ended if r.outcome is not Outcome.OK]
+    share = len(failed) / len(ended)
+    words = most_frequent_failure(failed)[0] if failed else ""
+    return held(
+        "failures",
+        share,
+        SUSPECT_SHARE,
+        "share",
+        invalid_above=INVALID_SHARE,
+        message=f"{len(failed)} of {len(ended)} requests failed, most often with {words}.",
+        advice="Failures rank as infinitely slow; remove their cause, or lower the load.",
+    )
+
+
+def empty_answers(evidence: Evidence) -> Finding:
+    """Successful calls whose answer holds no token."""
+    if not evidence.successes:
+        return NotChecked(rule="empty_answers", why="no call succeeded")
+    empty = sum(not reply.event_ns for reply in evidence.successes)
+    share = empty / len(evidence.successes)
+    return held(
+        "empty_answers",
+        share,
+        SUSPECT_SHARE,
+        "share",
+        invalid_above=INVALID_SHARE,
+        message=f"{empty} of {len(evidence.successes)} answers hold no token at all.",
+        advice="Check the chat template and the limit of output tokens.",
+    )
+
+
+def buffered(evidence: Evidence) -> Finding:
+    """Answers of several tokens that arrived all at once."""
+    longer = [r for r in evidence.successes if r.event_ns and (request.output_tokens(r) or 0) >= 2]
+    if not longer:
+        return NotChecked(rule="buffered", why="no answer was known to hold several tokens")
+    share = sum(r.event_ns[0] == r.event_ns[-1] for r in longer) / len(longer)
+    return held(
+        "buffered",
+        share,
+        SUSPECT_SHARE,
+        "share",
+        message=f"{percent(share)} of the answers arrived all at once although they hold several "
+        "tokens: their TTFT is their total latency.",
+        advice="Something on the way buffers the stream: turn that off in the server or proxy.",
+    )
+
+
+def token_count(evidence: Evidence) -> Finding:
+    """Answers whose token count is contradicted by what else is known of them."""
+    comparable = odd = 0
+    for reply in evidence.successes:
+        tokens = request.output_tokens(reply)
+        if tokens is None:
+            continue
+        comparable += 1
+        own = reply.engine.predicted_tokens if reply.engine else None
+        differs = own is not None and abs(own - tokens) > TOKEN_SLACK
+        odd += differs or len(reply.event_ns) > tokens
+    if not comparable:
+        return NotChecked(rule="token_count", why="the server did not count the tokens")
+    share = odd / comparable
+    return held(
+        "token_count",
+        share,
+        SUSPECT_SHARE,
+        "share",
+        message=f"In {percent(share)} of the answers the server's token count differs from the "
+        "engine's own, or is smaller than the number of events.",
+        advice="Rates and TPOT rest on that count: compare it with the model's tokenizer.",
+    )
+
+
+def forced_length(evidence: Evidence) -> Finding:
+    """Answers that do not have the length that was asked for."""
+    asked = [
+        (record.forced_output_tokens, whole.output_tokens(record))
+        for record in evidence.measured
+        if record.ok and record.forced_output_tokens is not None
+    ]
+    known = [(forced, tokens) for forced, tokens in asked if tokens is not None]
+    if not known:
+        return NotChecked(rule="forced_length", why="no length was forced, or none was counted")
+    share = sum(abs(forced - tokens) > TOKEN_SLACK for forced, tokens in known) / len(known)
+    return held(
+        "forced_length",
+        share,
+        SUSPECT_SHARE,
+        "share",
+        message=f"{percent(share)} of the answers do not have the length that was asked for.",
+        advice="The server ignores the request to go on after the end of the text: compare with "
+        "natural ends instead.",
+    )
+
+
+def warm_prefix(evidence: Evidence) -> Finding:
+    """Prompts that a cache served although the prefix was to be cold."""
+    if not evidence.facts.cold_expected:
+        return NotChecked(rule="warm_prefix", why="no cold prefix was asked for")
+    cached = [_cached_tokens(reply) for reply in evidence.successes]
+    known = [tokens for tokens in cached if tokens is not None]
+    if not known:
+        return NotChecked(rule="warm_prefix", why="the server does not say what its cache served")
+    share = sum(tokens > WARM_TOKENS for tokens in known) / len(known)
+    return held(
+        "warm_prefix",
+        share,
+        SUSPECT_SHARE,
+        "share",
+        invalid_above=INVALID_SHARE,
+        message=f"{percent(share)} of the prompts came in part from a cache (up to {max(known)} "
+        "tokens), although a cold prefix was asked for.",
+        advice="Turn prompt caching off in the server, or restart it before each run.",
+    )
+
+
+def _cached_tokens(reply: Reply) -> int | None:
+    told = [
+        source.cached_tokens
+        for source in (reply.engine, reply.usage)
+        if source is not None and source.cached_tokens is not None
+    ]
+    return max(told, default=None)

@@ -1,0 +1,96 @@
+"""Memory of real processes that allocate a known amount."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from minionbench.meters.memory import TreeMemory
+from minionbench.units import BYTES_PER_MB
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+
+ALLOCATE = "held = bytearray({mb} * 2**20); held[::4096] = b'x' * len(held[::4096])"
+
+
+@contextmanager
+def child(program: str) -> Iterator[int]:
+    """A Python child that prints a line when it has done what it should, then waits."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    try:
+        yield process.pid
+    finally:
+        process.communicate("\n")
+
+
+def test_the_peak_of_one_process_is_seen_even_when_the_memory_was_freed_before_the_sample() -> None:
+    program = f"{ALLOCATE.format(mb=96)}\ndel held\nprint('ready', flush=True)\ninput()"
+    with child(program) as pid:
+        memory = TreeMemory(pid)
+        memory.sample()
+        reading = memory.reading()
+    assert reading.method == "high-water mark"
+    assert reading.processes == 1
+    assert reading.peak_mb is not None
+    assert 96 < reading.peak_mb < 96 + 40
+
+
+def test_children_count_and_the_reading_says_that_it_is_a_largest_sample() -> None:
+    grandchild = f"{ALLOCATE.format(mb=64)}; print('up', flush=True); input()"
+    program = (
+        "import subprocess, sys\n"
+        f"p = subprocess.Popen([sys.executable, '-c', {grandchild!r}],"
+        " stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
+        "p.stdout.readline()\n"
+        f"{ALLOCATE.format(mb=32)}\n"
+        "print('ready', flush=True)\ninput()\np.communicate(b'\\n')"
+    )
+    with child(program) as pid:
+        memory = TreeMemory(pid)
+        memory.sample()
+        reading = memory.reading()
+    assert reading.method == "largest sample"
+    assert reading.processes == 2
+    assert reading.peak_bytes is not None
+    assert 96 * BYTES_PER_MB < reading.peak_bytes < (96 + 80) * BYTES_PER_MB
+
+
+def test_a_process_that_is_gone_gives_a_reason_and_no_number() -> None:
+    with child("print('ready', flush=True); input()") as pid:
+        pass
+    memory = TreeMemory(pid)
+    memory.sample()
+    assert memory.reading().peak_bytes is None
+    assert memory.reading().reason
+
+
+def test_a_process_that_ends_keeps_the_peak_that_was_seen() -> None:
+    program = f"{ALLOCATE.format(mb=16)}\nprint('ready', flush=True)\ninput()"
+    with child(program) as pid:
+        memory = TreeMemory(pid)
+        memory.sample()
+        seen = memory.reading().peak_bytes
+    memory.sample()
+    assert memory.reading().peak_bytes == seen is not None
+
+
+def test_a_foreign_proc_tree_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "7"
+    (folder / "task" / "7").mkdir(parents=True)
+    (folder / "task" / "7" / "children").write_text("")
+    (folder / "status").write_text("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n")
+    memory = TreeMemory(7, proc=tmp_path)
+    memory.sample()
+    assert memory.reading().peak_bytes == 2048 * 1024
