@@ -38,14 +38,14 @@ COPIED = 0.4
 
 
 def outline_lookup(model: Llama, pairs: int = 2) -> None:
-    """Overwrite `pairs` heads of layers 0 and 1; needs a width of at least 4 * pairs heads' widths.
+    """Overwrite `pairs` heads of layers 0 and 1; needs room for 2 * pairs heads in the width.
 
     Raises:
         ValueError: too few layers, heads or columns for the circuit.
     """
     shape = model.shape
     head = shape.head_width
-    if shape.layers < 2 or shape.heads < pairs or shape.width < 1 + 3 * pairs * head // 2:
+    if shape.layers < 2 or shape.heads < pairs or shape.width < 2 * pairs * head:
         raise ValueError("the architecture is too small for the look-up circuit")
     with torch.no_grad():
         for block in model.blocks:

@@ -1,0 +1,308 @@
+"""The runner, against a real server on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bench.ground_truth import GroundTruthServer, ground_truth_server
+from minionbench.deployments.deployment import Deployment, answer_of
+from minionbench.deployments.single import Local
+from minionbench.exchange import (
+    Answer,
+    Call,
+    Endpoint,
+    Limits,
+    Message,
+    Outcome,
+    Plan,
+    Request,
+    Side,
+    Timeouts,
+)
+from minionbench.load import ClosedLoop, Load, OpenLoop
+from minionbench.records import RequestRecord
+from minionbench.runner import HOPELESS_FAILURES, Phased, PhaseFacts, Runner, StopSwitch
+from minionbench.transport.loop import Transport
+from minionbench.units import NS_PER_MS
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[GroundTruthServer]:
+    with ground_truth_server(ttft_ms=2, itl_ms=0.2, tokens=5) as running:
+        yield running
+
+
+class Written(list[RequestRecord]):
+    """A journal in memory."""
+
+
+def requests(n: int) -> tuple[Request, ...]:
+    return tuple(
+        Request(
+            item_id=f"item/{i}",
+            messages=(Message("user", f"question {i}"),),
+            limits=Limits(max_output_tokens=5),
+            source="test",
+            input_tokens=2,
+        )
+        for i in range(n)
+    )
+
+
+def run(
+    base_url: str,
+    n: int,
+    *,
+    load: Load | None = None,
+    deployment: Deployment | None = None,
+    slots: int | None = None,
+    stop: StopSwitch | None = None,
+    stop_after: int | None = None,
+    keep_text: bool = True,
+    timeouts: Timeouts | None = None,
+) -> tuple[list[RequestRecord], PhaseFacts, list[RequestRecord]]:
+    """Runs one phase; its records, its facts, and what was in the journal."""
+    switch = stop or StopSwitch()
+    journal = Written()
+
+    def on_record(record: RequestRecord) -> None:
+        if stop_after is not None and len(journal) >= stop_after:
+            switch.throw("enough")
+
+    endpoint = Endpoint(base_url, "mock", slots=slots, timeouts=timeouts)
+    with Transport() as transport:
+        runner = Runner(
+            deployment or Local("any/model"),
+            {"local": endpoint},
+            transport,
+            journal,
+            stop=switch,
+            on_record=on_record,
+            keep_text=keep_text,
+        )
+        phase = Phased(
+            cell="cell",
+            phase="measured",
+            repeat=2,
+            requests=requests(n),
+            load=load or ClosedLoop(),
+            first_index=10,
+        )
+        records, facts = runner.run(phase)
+    return records, facts, list(journal)
+
+
+def test_every_request_has_one_record_which_is_in_the_journal_too(
+    server: GroundTruthServer,
+) -> None:
+    records, facts, journal = run(server.base_url, 7, load=ClosedLoop(concurrency=3))
+    assert sorted(record.index for record in records) == list(range(10, 17))
+    assert {record.item_id for record in records} == {f"item/{i}" for i in range(7)}
+    assert all(record.ok and record.repeat == 2 for record in records)
+    assert all(record.calls[0].reply.usage.completion_tokens == 5 for record in records)  # type: ignore[union-attr]
+    assert journal == records
+    assert facts.planned == 7
+    assert facts.given_up is None
+    assert 0 < facts.own_cpu_ns < facts.end_ns - facts.start_ns
+
+
+def test_one_stream_sends_the_next_request_when_the_one_before_has_ended(
+    server: GroundTruthServer,
+) -> None:
+    records, _, _ = run(server.base_url, 4)
+    for before, after in zip(records, records[1:], strict=False):
+        assert after.planned_ns == before.calls[0].reply.end_ns
+        assert after.calls[0].reply.sent_ns >= after.planned_ns  # type: ignore[operator]
+
+
+def test_a_closed_loop_keeps_its_number_of_requests_under_way(server: GroundTruthServer) -> None:
+    records, _, _ = run(server.base_url, 12, load=ClosedLoop(concurrency=4))
+    spans = [(r.calls[0].reply.sent_ns, r.calls[0].reply.end_ns) for r in records]
+    at_once = [sum(1 for s, e in spans if s <= at < e) for at, _ in spans]  # type: ignore[operator]
+    assert max(at_once) == 4
+
+
+def test_an_open_loop_sends_by_plan_and_never_before(server: GroundTruthServer) -> None:
+    load = OpenLoop(rate_per_s=500)
+    records, facts, _ = run(server.base_url, 20, load=load)
+    planned = sorted(record.planned_ns for record in records)
+    assert [at_ns - facts.start_ns for at_ns in planned] == load.offsets_ns(20, 0)
+    assert all(r.calls[0].reply.sent_ns >= r.planned_ns for r in records)  # type: ignore[operator]
+
+
+def test_waiting_for_a_slot_is_between_planned_and_admitted(server: GroundTruthServer) -> None:
+    records, _, _ = run(server.base_url, 3, load=ClosedLoop(concurrency=3), slots=1)
+    waits = sorted(r.calls[0].reply.admitted_ns - r.planned_ns for r in records)  # type: ignore[operator]
+    assert waits[0] == 0
+    assert waits[1] >= 2 * NS_PER_MS
+    assert waits[2] > waits[1]
+
+
+def test_a_failed_request_is_a_record_and_the_others_go_on(server: GroundTruthServer) -> None:
+    url = server.url(fault="http-500")
+    server.set(fault="none")
+    records, facts, _ = run(url, 3)
+    assert [record.outcome for record in records] == [Outcome.HTTP_ERROR] * 3
+    assert all(r.failure is not None and r.failure.http_status == 500 for r in records)
+    assert all(r.answer is None and r.abstained for r in records)
+    assert facts.given_up is None
+
+
+def test_failure_after_failure_ends_the_phase_with_the_reason(server: GroundTruthServer) -> None:
+    records, facts, _ = run(server.url(fault="reset", fault_at=0), HOPELESS_FAILURES + 5)
+    assert len(records) == HOPELESS_FAILURES
+    assert facts.given_up == f"{HOPELESS_FAILURES} requests in a row failed"
+
+
+def test_two_time_outs_in_a_row_end_the_phase(server: GroundTruthServer) -> None:
+    timeouts = Timeouts(first_byte_s=0.1)
+    records, facts, _ = run(server.url(fault="hang"), 9, timeouts=timeouts)
+    assert [record.outcome for record in records] == [Outcome.FIRST_BYTE_TIMEOUT] * 2
+    assert facts.given_up == "2 requests in a row ran into a time-out"
+
+
+def test_a_thrown_switch_cuts_what_is_under_way_and_keeps_all_of_it(
+    server: GroundTruthServer,
+) -> None:
+    records, facts, journal = run(
+        server.url(ttft_ms=3, itl_ms=3), 40, load=ClosedLoop(concurrency=4), stop_after=6
+    )
+    assert facts.given_up == "enough"
+    assert journal == records
+    outcomes = [record.outcome for record in records]
+    assert outcomes.count(Outcome.OK) >= 6
+    assert set(outcomes) <= {Outcome.OK, Outcome.CUT, Outcome.NOT_SENT}
+    assert len(records) < 40
+
+
+def test_requests_planned_for_later_are_not_sent_when_the_switch_is_thrown(
+    server: GroundTruthServer,
+) -> None:
+    records, _, _ = run(server.base_url, 5, load=OpenLoop(rate_per_s=2), stop_after=1)
+    outcomes = [record.outcome for record in records]
+    assert outcomes[0] is Outcome.OK
+    assert set(outcomes[1:]) == {Outcome.NOT_SENT}
+    assert all(r.calls[0].reply.sent_ns is None for r in records[1:])
+
+
+def test_without_text_a_record_holds_neither_prompt_nor_answer(server: GroundTruthServer) -> None:
+    records, _, _ = run(server.base_url, 1, keep_text=False)
+    call = records[0].calls[0]
+    assert records[0].answer is call.prompt is call.reply.text is None
+    assert call.reply.usage is not None
+
+
+class FanOut:
+    """Asks twice side by side, then once more, and answers with the last."""
+
+    name = "fan-out"
+    sides: tuple[Side, ...] = ("local",)
+
+    def plan(self, request: Request) -> Plan:
+        def call(job: int) -> Call:
+            return Call(
+                side="local", messages=request.messages, limits=request.limits, job=job, round=job
+            )
+
+        first = yield (call(0), call(1))
+        assert [reply.outcome for reply in first] == [Outcome.OK, Outcome.OK]
+        (last,) = yield (call(2),)
+        return answer_of(last, 2)
+
+
+def test_a_plan_of_several_calls_is_one_request_with_all_of_them(
+    server: GroundTruthServer,
+) -> None:
+    records, _, _ = run(server.base_url, 3, deployment=FanOut(), slots=2)
+    for record in records:
+        assert [call.job for call in record.calls] == [0, 1, 2]
+        first, second, last = (call.reply for call in record.calls)
+        assert first.planned_ns == second.planned_ns == record.planned_ns
+        assert last.planned_ns == max(first.end_ns, second.end_ns)  # type: ignore[type-var]
+        assert record.answer == last.text
+        assert record.answer_call == 2
+
+
+class Stubborn:
+    """Asks again after a failure and answers with what the second attempt says."""
+
+    name = "stubborn"
+    sides: tuple[Side, ...] = ("local",)
+
+    def plan(self, request: Request) -> Plan:
+        call = Call(side="local", messages=request.messages, limits=request.limits)
+        (reply,) = yield (call,)
+        if reply.outcome is not Outcome.OK:
+            (reply,) = yield (call,)
+            return answer_of(reply, 1)
+        return answer_of(reply, 0)
+
+
+def test_a_failure_is_handed_to_the_plan_which_may_ask_again(server: GroundTruthServer) -> None:
+    server.reset()
+    server.set(fault="http-500", fault_every=2)
+    try:
+        records, _, _ = run(server.base_url, 2, deployment=Stubborn())
+    finally:
+        server.reset()
+    assert [[c.reply.outcome for c in r.calls] for r in records] == [
+        [Outcome.HTTP_ERROR, Outcome.OK]
+    ] * 2
+    assert all(record.ok and record.answer for record in records)
+
+
+class Silent:
+    """Gives up after a successful reply."""
+
+    name = "silent"
+    sides: tuple[Side, ...] = ("local",)
+
+    def plan(self, request: Request) -> Plan:
+        yield (Call(side="local", messages=request.messages, limits=request.limits),)
+        return Answer(text=None, call=None, abstained="nothing to say")
+
+
+def test_giving_up_after_good_replies_is_an_abstention_and_no_failure(
+    server: GroundTruthServer,
+) -> None:
+    records, _, _ = run(server.base_url, 1, deployment=Silent())
+    assert records[0].ok
+    assert records[0].answer is None
+    assert records[0].abstained == "nothing to say"
+
+
+class Buggy:
+    """A plan that raises."""
+
+    name = "buggy"
+    sides: tuple[Side, ...] = ("local",)
+
+    def plan(self, request: Request) -> Plan:
+        yield (Call(side="local", messages=request.messages, limits=request.limits),)
+        raise ZeroDivisionError
+
+
+def test_an_exception_in_a_plan_is_a_bug_and_surfaces(server: GroundTruthServer) -> None:
+    with pytest.raises(ZeroDivisionError):
+        run(server.base_url, 1, deployment=Buggy())
+
+
+def test_a_dead_engine_ends_the_phase_with_its_last_words(server: GroundTruthServer) -> None:
+    journal = Written()
+    with Transport() as transport:
+        runner = Runner(
+            Local(),
+            {"local": Endpoint(server.url(fault="reset", fault_at=0), "mock")},
+            transport,
+            journal,
+            stop=StopSwitch(),
+            engine_ended=lambda: "The engine was killed by SIGKILL",
+        )
+        phase = Phased(
+            cell="c", phase="measured", repeat=0, requests=requests(5), load=ClosedLoop()
+        )
+        records, facts = runner.run(phase)
+    assert len(records) == 1
+    assert facts.given_up == "The engine was killed by SIGKILL"
