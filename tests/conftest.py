@@ -45,3 +45,13 @@ def test_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("MINIONBENCH_TEST_DATA names no folder of real data sets")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of 0.1 million random weights: 256 KB, context 4,096."""
+    from training.gguf_file import write_random_gguf
+
+    path = tmp_path_factory.mktemp("models") / "random.gguf"
+    write_random_gguf(path)
+    return path

@@ -23,7 +23,15 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("transport", "wire"),
     ("workloads", "engines", "meters", "deployments", "quality", "prices", "load"),
     ("store", "system", "registry", "verdict", "runner"),
-    ("experiment", "sweep", "autobench", "simulator", "calibrate"),
+    (
+        "measuring",
+        "assembly",
+        "experiment",
+        "sweep",
+        "autobench",
+        "simulator",
+        "calibrate",
+    ),
     ("compare", "select", "history", "importers", "exporters", "report"),
     ("cli", "__main__", "__init__"),
 )
@@ -32,6 +40,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 SAME_FLOOR = {
     ("records", "exchange"): "a record holds the reply as it came back",
     ("metrics", "stats"): "a metric's value carries its interval",
+    ("wire", "transport"): "a dialect writes whole HTTP requests",
+    ("assembly", "measuring"): "what was measured is put into the document's form",
+    ("experiment", "measuring"): "an experiment is settings, measuring and assembly",
+    ("experiment", "assembly"): "an experiment is settings, measuring and assembly",
     ("__main__", "cli"): "the program's two doors are one",
 }
 """Arrows between rooms of one floor, with the reason for each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -112,7 +113,7 @@ def test_one_stream_sends_the_next_request_when_the_one_before_has_ended(
     server: GroundTruthServer,
 ) -> None:
     records, _, _ = run(server.base_url, 4)
-    for before, after in zip(records, records[1:], strict=False):
+    for before, after in itertools.pairwise(records):
         assert after.planned_ns == before.calls[0].reply.end_ns
         assert after.calls[0].reply.sent_ns >= after.planned_ns  # type: ignore[operator]
 

@@ -11,12 +11,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from minionbench.deployments.single import Local as Local
+    from minionbench.engines.families import Q1_5B as Q1_5B
+    from minionbench.engines.families import Q3B as Q3B
+    from minionbench.engines.families import Q8B as Q8B
+    from minionbench.engines.families import Quant as Quant
     from minionbench.experiment import Experiment as Experiment
+    from minionbench.schema import BenchmarkRun as BenchmarkRun
+    from minionbench.workloads.builtin import Balanced as Balanced
+    from minionbench.workloads.builtin import Decode as Decode
+    from minionbench.workloads.builtin import Prefill as Prefill
 
 __version__ = "0.1.0"
 
 _home = {
+    "Balanced": "minionbench.workloads.builtin",
+    "BenchmarkRun": "minionbench.schema",
+    "Decode": "minionbench.workloads.builtin",
     "Experiment": "minionbench.experiment",
+    "Local": "minionbench.deployments.single",
+    "Prefill": "minionbench.workloads.builtin",
+    "Q1_5B": "minionbench.engines.families",
+    "Q3B": "minionbench.engines.families",
+    "Q8B": "minionbench.engines.families",
+    "Quant": "minionbench.engines.families",
 }
 """Where each public name is defined; it is loaded when first used, so that importing is cheap."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 monotonic_ns = time.monotonic_ns
 """Nanoseconds of CLOCK_MONOTONIC; the difference of two readings is an interval."""
@@ -22,31 +22,6 @@ def utc_now() -> datetime:
 def sleep_s(duration_s: float) -> None:
     """Blocks for `duration_s` seconds; for polling outside the measured path."""
     time.sleep(duration_s)
-
-
-class Clock(Protocol):
-    """What the runner asks the time of, so that a test can hold the hands."""
-
-    def monotonic_ns(self) -> int: ...
-
-
-class SystemClock:
-    """The machine's own monotonic clock."""
-
-    monotonic_ns = staticmethod(time.monotonic_ns)
-
-
-class ManualClock:
-    """A clock that moves only when told; for tests and simulations."""
-
-    def __init__(self, now_ns: int = 0) -> None:
-        self.now_ns = now_ns
-
-    def monotonic_ns(self) -> int:
-        return self.now_ns
-
-    def advance(self, by_ns: int) -> None:
-        self.now_ns += by_ns
 
 
 class OffsetSample(NamedTuple):
@@ -93,13 +68,14 @@ class ClockBridge:
     """Time between samples: at the kernel's largest slew (500 ppm) 50 µs of change per interval,
     which interpolation reduces to nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: OffsetSample | None = None) -> None:
+        """Begins with a sample taken now, or with the one given."""
         self._at_ns: list[int] = []
         self._offset_ns: list[int] = []
         self.next_sample_ns = 0
         self.largest_step_ns = 0
         self.widest_bracket_ns = 0
-        self.sample()
+        self.add(first or sample_offset())
 
     def sample(self) -> None:
         """Takes a sample now."""

@@ -129,7 +129,8 @@ def measure(
         )
         for stage, cell, phase in _order(cells):
             group = gathered[cell.cell_id]
-            if group.given_up is not None or stop.why is not None:
+            group.given_up = group.given_up or stop.why or engine_ended()
+            if group.given_up is not None:
                 continue
             observer.stage(stage)
             group.add(phase, *runner.run(phase))
@@ -150,8 +151,7 @@ def measure(
                 interrupted=stop.why is not None,
                 planned_requests=group.cell.repeats * len(group.cell.requests),
                 cold_expected=cold,
-            ),
-            stop.why,
+            )
         )
         for group in gathered.values()
     ]
@@ -174,13 +174,13 @@ class _Gathered:
             self.facts.append(facts)
         self.given_up = facts.given_up
 
-    def measured(self, facts: RunFacts, stopped: str | None) -> Measured:
+    def measured(self, facts: RunFacts) -> Measured:
         return Measured(
             cell=self.cell,
             records=tuple(self.records),
             facts=facts,
             memory=self.memory,
-            given_up=self.given_up or stopped,
+            given_up=self.given_up,
         )
 
 

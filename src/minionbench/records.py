@@ -98,7 +98,7 @@ def decode_record(line: bytes) -> RequestRecord:
     """
     try:
         return _decoder.decode(line)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise SchemaError(f"not a request record: {error}") from error
 
 

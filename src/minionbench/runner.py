@@ -95,7 +95,8 @@ class PhaseFacts(msgspec.Struct, frozen=True, kw_only=True):
 class Journal(Protocol):
     """Where records go, one by one, as soon as their requests have ended."""
 
-    def append(self, record: RequestRecord) -> object: ...
+    def append(self, record: RequestRecord) -> object:
+        """Puts a record on file before it returns."""
 
 
 class _Active:

@@ -28,9 +28,10 @@ def significant(value: float, digits: int = 3) -> str:
 
 def duration(value_s: float) -> str:
     """A duration as a person reads it: 850 µs, 12.3 ms, 1.25 s, 3 min 20 s."""
-    magnitude = abs(value_s)
+    # As it will be written: 0.9999 s reads 1.00 s, not 1,000 ms.
+    magnitude = float(f"{abs(value_s):.2e}")
     if magnitude >= 100:
-        minutes, rest = divmod(round(magnitude), 60)
+        minutes, rest = divmod(round(abs(value_s)), 60)
         return f"{'-' if value_s < 0 else ''}{minutes} min {rest} s"
     for factor, unit in ((1, "s"), (MS_PER_S, "ms")):
         if magnitude * factor >= 1:

@@ -57,7 +57,7 @@ def row(
 ) -> dict[str, Any]:
     """One metric as a flat row; what it does not have is None."""
     about = metric.metadata
-    low, high = about.get("interval") or (None, None)
+    bounds = about.get("interval") or {}
     return {
         "run_id": run_id,
         "candidate": candidate,
@@ -67,9 +67,9 @@ def row(
         "status": str(metric.status),
         "value": metric.value,
         "unit": about.get("unit"),
-        "low": low,
-        "high": high,
-        "level": about.get("level"),
+        "low": bounds.get("low"),
+        "high": bounds.get("high"),
+        "level": bounds.get("level"),
         "n": about.get("n"),
         "why": metric.error_message or about.get("reason"),
     }

@@ -69,8 +69,6 @@ def heading(run: BenchmarkRun, columns: int) -> Iterator[str]:
     parts = [datetime.fromisoformat(about.timestamp).strftime("%Y-%m-%d %H:%M")]
     if run.system_info.cpu_info:
         parts.append(run.system_info.cpu_info)
-    if run.system_info.usable_cpus or run.system_info.cpu_count:
-        parts.append(f"{run.system_info.usable_cpus or run.system_info.cpu_count} cores")
     if about.dry_run:
         parts.append("dry run")
     yield click.style(about.run_id, bold=True)
@@ -81,7 +79,8 @@ def heading(run: BenchmarkRun, columns: int) -> Iterator[str]:
 
 def measured(candidate: BenchmarkCandidate, columns: int) -> Iterator[str]:
     """A candidate with its cells."""
-    yield click.style(printable(title(candidate)), bold=True)
+    for line in wrapped(title(candidate), columns, "", "  "):
+        yield click.style(line, bold=True)
     yield ""
     yield from (f"  {line}" for line in figures(candidate.cells))
     yield ""
@@ -138,8 +137,7 @@ def figures(cells: Sequence[CellResult]) -> Iterator[str]:
     lines = list(aligned([head, under, *rows], [False] + [True] * (len(head) - 1)))
     yield click.style(lines[0], bold=True)
     yield click.style(lines[1], dim=True)
-    for line in lines[2:]:
-        yield line
+    yield from lines[2:]
 
 
 def unit_of(column: Column, cells: Sequence[CellResult]) -> tuple[str, float]:
@@ -167,14 +165,14 @@ def interval(metric: MetricResult | None, factor: float) -> str:
     """The interval of a metric's value; what the data cannot bound stays open."""
     if metric is None or metric.value is None:
         return ""
-    low, high = metric.metadata.get("interval") or (None, None)
-    if low is None and high is None:
-        return "no interval"
-    if low is None:
-        return f"≤ {significant(high * factor)}"
-    if high is None:
-        return f"≥ {significant(low * factor)}"
-    return f"{significant(low * factor)}–{significant(high * factor)}"
+    bounds = metric.metadata.get("interval") or {}
+    low, high = (
+        None if (bound := bounds.get(end)) is None else significant(bound * factor)
+        for end in ("low", "high")
+    )
+    if low is None or high is None:
+        return "no interval" if low == high else f"≤ {high}" if low is None else f"≥ {low}"
+    return f"{low}–{high}"
 
 
 def requests(cell: CellResult) -> str:
@@ -200,10 +198,10 @@ def memory(candidate: BenchmarkCandidate) -> str:
 def method(cells: Sequence[CellResult]) -> str:
     """What the figures are, in words."""
     levels = {
-        metric.metadata["level"]
+        bounds["level"]
         for cell in cells
         for metric in cell.metrics.values()
-        if isinstance(metric.metadata.get("level"), float)
+        if (bounds := metric.metadata.get("interval"))
     }
     level = f"{levels.pop():.0%} interval" if len(levels) == 1 else "interval"
     return f"Figures are medians over requests, below them the median's {level}."
@@ -232,19 +230,28 @@ def absences(candidate: BenchmarkCandidate) -> Iterator[str]:
 
 def doubts(cells: Sequence[CellResult], columns: int) -> Iterator[str]:
     """The verdicts: which cells are to be believed, and what speaks against the others."""
-    gravity = ("valid", "suspect", "invalid")
-    worst = max((cell.verdict.status for cell in cells), key=gravity.index)
-    yield f"  Verdict: {click.style(worst, fg=COLOURS[worst], bold=True)}"
-    said: dict[tuple[str, str, str | None], list[str]] = {}
+    verdicts = {cell.verdict.status for cell in cells}
+    said = [
+        click.style(status, fg=colour, bold=True)
+        + ("" if len(verdicts) == 1 else f" ({', '.join(names)})")
+        for status, colour in COLOURS.items()
+        if (names := [c.workload.name for c in cells if c.verdict.status == status])
+    ]
+    yield f"  Verdict: {', '.join(said)}"
+    found: dict[tuple[str, str, str | None], dict[str, list[str]]] = {}
     for cell in cells:
         for reason in cell.verdict.reasons:
-            key = (reason.severity, reason.message, reason.advice)
-            said.setdefault(key, []).append(cell.workload.name)
-    for (severity, message, advice), names in said.items():
-        where = "" if len(names) == len(cells) else f"{', '.join(names)}: "
-        yield from wrapped(f"{severity}: {where}{message}", columns, "    ", "      ")
+            key = (reason.severity, reason.rule, reason.advice)
+            found.setdefault(key, {}).setdefault(reason.message, []).append(cell.workload.name)
+    # Notes come last: they say what could not be looked at, not that something was found.
+    for (severity, rule, advice), messages in sorted(
+        found.items(), key=lambda item: item[0][0] == "note"
+    ):
+        for message, names in messages.items():
+            where = "" if len(names) == len(cells) else f" ({', '.join(names)})"
+            yield from wrapped(f"{severity}: {rule}{where}: {message}", columns, "    ", "      ")
         if advice:
-            yield from wrapped(f"→ {advice}", columns, "      ", "        ")
+            yield from wrapped(advice, columns, "      → ")
 
 
 def listed(candidates: Sequence[BenchmarkCandidate], columns: int) -> Iterator[str]:

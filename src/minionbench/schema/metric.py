@@ -81,7 +81,7 @@ class MetricResult(Part):
     metadata: dict[str, Any] = Field(default_factory=dict)
 
     @classmethod
-    def ok(cls, value: float, **metadata: Any) -> Self:
+    def ok(cls, value: float, /, **metadata: Any) -> Self:
         """A measured value with what belongs to it (unit, n, interval …)."""
         return cls(status=MetricStatus.OK, value=value, metadata=metadata)
 
@@ -91,7 +91,7 @@ class MetricResult(Part):
         return cls(status=MetricStatus.SKIPPED, metadata={"reason": reason, **metadata})
 
     @classmethod
-    def error(cls, message: str, **metadata: Any) -> Self:
+    def error(cls, message: str, /, **metadata: Any) -> Self:
         """No value, and the message of what failed."""
         return cls(status=MetricStatus.ERROR, error_message=message, metadata=metadata)
 

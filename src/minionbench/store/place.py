@@ -45,6 +45,11 @@ def runs_dir(output_dir: str | os.PathLike[str] | None = None) -> Path:
     return _with_home(Path(output_dir), os.environ).absolute()
 
 
+def registry_path() -> Path:
+    """Where the registry of models is when none is named."""
+    return state_dir() / "models" / "registry.json"
+
+
 def _expanded(name: str, value: str, environ: Mapping[str, str]) -> Path:
     """A variable's path with the variables in it and `~` expanded."""
     undefined: list[str] = []

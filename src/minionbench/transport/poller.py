@@ -16,11 +16,21 @@ WRITABLE = 4
 class Poller(Protocol):
     """Tells which file descriptors are ready."""
 
-    def add(self, fd: int, events: int) -> None: ...
-    def change(self, fd: int, events: int) -> None: ...
-    def remove(self, fd: int) -> None: ...
-    def poll(self, timeout_s: float) -> list[tuple[int, int]]: ...
-    def close(self) -> None: ...
+    def add(self, fd: int, events: int) -> None:
+        """Watches a descriptor."""
+
+    def change(self, fd: int, events: int) -> None:
+        """Watches a descriptor for other events than before."""
+
+    def remove(self, fd: int) -> None:
+        """Watches a descriptor no more."""
+
+    def poll(self, timeout_s: float) -> list[tuple[int, int]]:
+        """The ready descriptors with their events; empty after `timeout_s` seconds."""
+        ...
+
+    def close(self) -> None:
+        """Frees what the poller holds."""
 
 
 class EpollPoller:

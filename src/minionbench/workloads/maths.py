@@ -78,14 +78,13 @@ def worked(
     check_size(NAME, input_tokens)
     item_id = f"{NAME}@{VERSION}/{seed}/{index}/{input_tokens}"
     draws = Draws(item_id)
-    room = input_tokens - count(f"{INSTRUCTION}\n\nProblem: ")
     kind = _kind(draws)
     steps = MOST_STEPS - draws.below(5)
     posed = MAKERS[kind](draws, steps)
-    while (tokens := count(posed.text)) > room:
-        steps -= 1 + (tokens - room) // 30
+    while (tokens := count(f"{INSTRUCTION}\n\nProblem: {posed.text}")) > input_tokens:
+        steps -= 1 + (tokens - input_tokens) // 30
         posed = MAKERS[kind](draws, steps)
-    room -= count(posed.text)
+    room = input_tokens - tokens
     solved: list[str] = []
     while room > 2 * HINT_ROOM:
         other = MAKERS[_kind(draws)](draws, draws.between(4, 8))
@@ -103,7 +102,6 @@ def worked(
         input_tokens=count(content),
         solution=posed.solution,
         reference=Reference(kind="number", value=str(posed.answer)),
-        question=None,
     )
     return made, posed
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from minionbench.errors import UsageError
-from minionbench.exchange import Message, Reference, Request
+from minionbench.exchange import Limits, Message, Reference, Request
 from minionbench.workloads.draws import Draws
 
 Count = Callable[[str], int]
@@ -45,17 +45,65 @@ class Workload(Protocol):
         ...
 
 
-class Example(msgspec.Struct, frozen=True, kw_only=True):
-    """One generated item together with the text that a perfect model would answer."""
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One item of a workload before it is known how long its answer may be."""
 
     item_id: str
     messages: tuple[Message, ...]
     input_tokens: int
     """Tokens of the messages' texts by the counter that the item was made with."""
-    solution: str
     reference: Reference | None
     document: str | None = None
     question: str | None = None
+
+
+class Example(Item, frozen=True, kw_only=True):
+    """A generated item together with the text that a perfect model would answer."""
+
+    solution: str
+
+
+def as_request(item: Item, source: str, limits: Limits) -> Request:
+    """An item as the request that a run sends."""
+    return Request(
+        item_id=item.item_id,
+        messages=item.messages,
+        limits=limits,
+        source=source,
+        input_tokens=item.input_tokens,
+        reference=item.reference,
+        document=item.document,
+        question=item.question,
+    )
+
+
+def answer_limits(max_output_tokens: int, output_tokens: int | None, seed: int) -> Limits:
+    """Limits of a greedy answer; `output_tokens` forces its length, None leaves it natural.
+
+    Raises:
+        UsageError: a length below 1.
+    """
+    lengths = {"max_output_tokens": max_output_tokens, "output_tokens": output_tokens}
+    for option, tokens in lengths.items():
+        if tokens is not None and tokens < 1:
+            raise UsageError(f"{option} is {tokens}; an answer has at least 1 token.")
+    return Limits(
+        max_output_tokens=max_output_tokens if output_tokens is None else output_tokens,
+        forced_output_tokens=output_tokens,
+        temperature=0.0,
+        # Engines take a seed of 31 bits; a greedy answer does not depend on it.
+        seed=seed % 2**31,
+    )
+
+
+def check_number(n: int) -> None:
+    """Refuse a number of requests that is below 0.
+
+    Raises:
+        UsageError: n is negative.
+    """
+    if n < 0:
+        raise UsageError(f"{n} requests were asked for; the number must be 0 or more.")
 
 
 def check_size(name: str, input_tokens: int) -> None:

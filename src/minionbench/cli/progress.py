@@ -1,0 +1,106 @@
+"""How a run goes on, on standard error: one living line on a terminal, plain lines elsewhere.
+
+No thread redraws it: it is written between requests, in the time of the harness, and a line costs
+some ten microseconds. A table library would cost a hundred times that, and show in the figures.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TextIO
+
+from minionbench.cli.text import printable, width
+from minionbench.clock import monotonic_ns
+from minionbench.units import NS_PER_MS, duration, seconds
+
+if TYPE_CHECKING:
+    from minionbench.measuring import Cell
+    from minionbench.records import RequestRecord
+
+REDRAW_NS = 100 * NS_PER_MS
+"""Least time between two drawings of the living line."""
+BAR = 24
+"""Characters of the bar."""
+ESTIMATE_FROM = 3
+"""Finished requests from which the time that is left can be told."""
+
+
+class Progress:
+    """Writes down how a run goes on; an observer of the run."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self.out = sys.stderr if out is None else out
+        self.live = self.out.isatty()
+        self.run_id: str | None = None
+        """The run's id, None before it has one; for messages about a run that failed."""
+        self.finished = 0
+        self.failed = 0
+        self._total = 0
+        self._stage = ""
+        self._start_ns = monotonic_ns()
+        self._requests_start_ns: int | None = None
+        self._drawn_ns = 0
+
+    def plan(self, run_id: str, model: str, cells: Sequence[Cell]) -> None:
+        """Notes how much there is to do."""
+        self.run_id = run_id
+        self._total = sum(cell.total for cell in cells)
+        self._say(f"{run_id}: {model or 'the model of the server'}, {self._total} requests")
+
+    def stage(self, text: str) -> None:
+        """Shows what is being done now."""
+        self._stage = printable(text)
+        if self.live:
+            self._draw(monotonic_ns())
+        else:
+            elapsed_s = seconds(monotonic_ns() - self._start_ns)
+            self._say(f"[{elapsed_s:4.0f} s] {self._stage}")
+
+    def record(self, record: RequestRecord) -> None:
+        """Counts a request that has ended."""
+        self.finished += 1
+        self.failed += not record.ok
+        now_ns = monotonic_ns()
+        if self._requests_start_ns is None:
+            self._requests_start_ns = record.planned_ns
+        if self.live and now_ns - self._drawn_ns >= REDRAW_NS:
+            self._draw(now_ns)
+
+    def done(self) -> None:
+        """Takes the living line away."""
+        if self.live:
+            self._write("\r\x1b[K")
+
+    def _say(self, line: str) -> None:
+        self._write(f"\r\x1b[K{line}\n" if self.live else f"{line}\n")
+
+    def _draw(self, now_ns: int) -> None:
+        self._drawn_ns = now_ns
+        line = f"{bar(self.finished, self._total)} {self.finished}/{self._total}  {self._stage}"
+        if self.failed:
+            line += f"  {self.failed} failed"
+        left_s = self._left_s(now_ns)
+        if left_s is not None:
+            line += f"  {duration(left_s)} left"
+        self._write(f"\r\x1b[K{line[: width() - 1]}")
+
+    def _left_s(self, now_ns: int) -> float | None:
+        """Seconds until the end if the rest goes as it has gone; None while nobody can tell."""
+        if self._requests_start_ns is None or self.finished < ESTIMATE_FROM:
+            return None
+        each_s = seconds(now_ns - self._requests_start_ns) / self.finished
+        return float(round(each_s * (self._total - self.finished)))
+
+    def _write(self, text: str) -> None:
+        # Whoever reads the progress may go away; the run goes on without them.
+        with contextlib.suppress(OSError, ValueError):
+            self.out.write(text)
+            self.out.flush()
+
+
+def bar(done: int, total: int) -> str:
+    """A bar filled by the share that is done."""
+    filled = BAR * done // total if total else 0
+    return "━" * filled + "─" * (BAR - filled)

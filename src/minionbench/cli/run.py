@@ -1,0 +1,362 @@
+"""`minionbench run`: one deployment measured over the workloads."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from minionbench.cli.groups import GroupedCommand, GroupedOption
+from minionbench.cli.output import FORMATS, show
+from minionbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from minionbench.cli.progress import Progress
+    from minionbench.engines.families import LocalQuant
+    from minionbench.experiment import RunOutcome, RunSettings
+
+WORKLOADS = ("prefill", "balanced", "decode")
+"""What is measured when nothing else is asked for."""
+DEFAULT_MODEL = "reference/q8_0"
+TIERS = ("Q1_5B", "Q3B", "Q8B")
+
+SECONDS = click.FloatRange(min=0, min_open=True)
+COUNT = click.IntRange(min=1)
+
+
+def read_config(ctx: click.Context, option: click.Parameter, path: Path | None) -> None:
+    """Takes the settings of a TOML file for defaults, which flags override."""
+    if path is None:
+        return
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"The settings {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"The settings {path} are not TOML: {error}") from error
+    flags = {
+        long.removeprefix("--"): other
+        for other in ctx.command.params
+        if isinstance(other, click.Option) and other is not option
+        for long in (*other.opts, *other.secondary_opts)
+        if long.startswith("--") and not long.startswith("--no-reasoning")
+    }
+    defaults: dict[str, Any] = {}
+    for key, value in settings.items():
+        flag = flags.get(key.replace("_", "-"))
+        if flag is None:
+            known = ", ".join(sorted(flags))
+            raise UsageError(f"{path}: there is no setting {key!r}; there are {known}")
+        assert flag.name is not None
+        if flag.multiple and isinstance(value, str):
+            value = [value]
+        defaults[flag.name] = json.dumps(value) if isinstance(value, dict) else value
+    ctx.default_map = defaults
+
+
+def split_commas(
+    ctx: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    """`-w prefill,decode -w balanced` as three names."""
+    names = (name.strip() for value in values for name in value.split(","))
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def parse_header(text: str) -> tuple[str, str]:
+    """`Name: value` as a pair."""
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        # The text itself is not repeated: it may hold a key.
+        raise UsageError("--header takes NAME:VALUE")
+    return name.strip(), value.strip()
+
+
+def parse_body(text: str | None) -> dict[str, Any]:
+    """A JSON object to be merged into each request."""
+    if text is None:
+        return {}
+    try:
+        body = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"--extra-body is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise UsageError("--extra-body takes a JSON object, as in '{\"top_k\": 1}'")
+    return body
+
+
+def parse_quant(text: str | None) -> LocalQuant | None:
+    """A size tier (`Q3B`, or with a format `Q3B:q4_K_M`), or a weight format alone."""
+    if text is None:
+        return None
+    from minionbench.engines import families
+
+    tier, colon, form = text.partition(":")
+    for name in TIERS:
+        if tier.lower() == name.lower():
+            chosen: LocalQuant = getattr(families, name)(form if colon else None)
+            return chosen
+    return families.Quant(text)
+
+
+WHAT = partial(click.option, cls=GroupedOption, group="What is measured")
+LENGTH = partial(click.option, cls=GroupedOption, group="Requests")
+SERVER = partial(click.option, cls=GroupedOption, group="A server that runs already")
+ENGINE = partial(click.option, cls=GroupedOption, group="The embedded engine")
+TIMEOUT = partial(
+    click.option, cls=GroupedOption, group="Time-outs, in seconds", type=SECONDS, metavar="S"
+)
+OUTPUT = partial(click.option, cls=GroupedOption, group="Results")
+
+
+@click.command(name="run", cls=GroupedCommand)
+@WHAT(
+    "-w",
+    "--workload",
+    "workloads",
+    multiple=True,
+    default=WORKLOADS,
+    callback=split_commas,
+    metavar="NAME[,NAME]",
+    help="prefill, balanced or decode; several with commas.  [default: all three]",
+)
+@WHAT(
+    "-m",
+    "--model",
+    metavar="MODEL",
+    help="reference/q8_0 (also f16, q4_0), llamacpp/PATH.gguf, ollama/NAME; with --url the name "
+    f"there.  [default: {DEFAULT_MODEL}]",
+)
+@WHAT("-d", "--deployment", metavar="KIND", default="local", help="local.  [default: local]")
+@WHAT(
+    "--quant",
+    metavar="WHICH",
+    help="A size of the model's family (Q1_5B, Q3B, Q8B; with a weight format Q3B:q4_K_M), or a "
+    "weight format alone (q4_0).",
+)
+@WHAT(
+    "--reasoning/--no-reasoning",
+    default=None,
+    help="Let the model reason or not.  [default: up to the model]",
+)
+@WHAT("--dataset", metavar="PATH", help="Take the items of a workload from a data set on disk.")
+@LENGTH(
+    "-n",
+    "--num-requests",
+    "--num-prompts",
+    "num_requests",
+    type=COUNT,
+    metavar="N",
+    help="Different items per workload.  [default: 10]",
+)
+@LENGTH(
+    "--repeats",
+    "--num-runs",
+    "repeats",
+    type=COUNT,
+    metavar="N",
+    help="How often each is asked.  [default: 3]",
+)
+@LENGTH(
+    "--warmup",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="More items that do not count.  [default: 2]",
+)
+@LENGTH("-c", "--concurrency", type=COUNT, default=1, metavar="N", help="Streams.  [default: 1]")
+@LENGTH("--seed", type=int, default=0, metavar="N", help="Decides the items.  [default: 0]")
+@LENGTH(
+    "--input-tokens",
+    "--isl",
+    "--input-len",
+    "input_tokens",
+    type=COUNT,
+    metavar="N",
+    help="Length of the prompts.  [default: the workload's]",
+)
+@LENGTH(
+    "--output-tokens",
+    "--osl",
+    "--output-len",
+    "output_tokens",
+    type=COUNT,
+    metavar="N",
+    help="Force answers to this length.  [default: they end by themselves]",
+)
+@SERVER("-u", "--url", "--base-url", "url", metavar="URL", help="Of any server with OpenAI's API.")
+@SERVER("--api-key-env", metavar="NAME", help="Environment variable that holds its key.")
+@SERVER("--header", "headers", multiple=True, metavar="NAME:VALUE", help="Sent with each request.")
+@SERVER("--extra-body", metavar="JSON", help="Merged into the JSON of each request.")
+@ENGINE("--threads", type=COUNT, metavar="N", help="That compute.  [default: cores − 1]")
+@ENGINE("--context", type=COUNT, metavar="TOKENS", help="Of each stream.  [default: the model's]")
+@ENGINE("--gpu-layers", type=click.IntRange(min=0), metavar="N", help="[default: all]")
+@TIMEOUT("--timeout-start", help="Until the engine answers.  [default: 300]")
+@TIMEOUT("--timeout-connect", help="Until connected.  [default: 10]")
+@TIMEOUT("--timeout-first-byte", help="Until an answer begins.  [default: 300]")
+@TIMEOUT("--timeout-idle", help="Silence within an answer.  [default: 60]")
+@TIMEOUT("--timeout-total", help="For a whole answer.  [default: 900]")
+@OUTPUT(
+    "-o",
+    "--output-dir",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Of the documents.  [default: in the state directory]",
+)
+@OUTPUT(
+    "--format",
+    "form",
+    type=click.Choice(list(FORMATS)),
+    default="table",
+    help="For people: table, md; for programs the others.  [default: table]",
+)
+@OUTPUT("--no-text", is_flag=True, help="Keep no prompts and answers in the records.")
+@OUTPUT("--dry-run", is_flag=True, help="Draw the requests, measure nothing.")
+@OUTPUT(
+    "--config",
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=read_config,
+    metavar="FILE",
+    help="TOML file of settings, named as the long flags; flags override it.",
+)
+def command(form: str, output_dir: Path | None, **flags: Any) -> int:
+    """Measure a model over the workloads.
+
+    With no flags: the model that comes with the program, in the embedded engine, over all three
+    workloads. Prints the result and writes it as a run document.
+
+    Leaves with 0 when all is well; 1 when something could not be measured or is not to be
+    believed; 2 for wrong usage; 3 when nothing could be set up; 130 after Ctrl-C.
+    """
+    from minionbench.cli.progress import Progress
+    from minionbench.experiment import run_experiment
+
+    settings = run_settings(output_dir=output_dir, **flags)
+    progress = Progress()
+    try:
+        outcome = run_experiment(settings, progress)
+    except KeyboardInterrupt:
+        progress.done()
+        click.echo(f"minionbench: interrupted; {kept(settings, progress)}", err=True)
+        return 130
+    show(outcome.run, outcome.path, form)
+    explain(outcome)
+    return outcome.exit_code
+
+
+def run_settings(
+    *,
+    workloads: tuple[str, ...],
+    model: str | None,
+    deployment: str,
+    quant: str | None,
+    reasoning: bool | None,
+    url: str | None,
+    api_key_env: str | None,
+    headers: tuple[str, ...],
+    extra_body: str | None,
+    num_requests: int | None,
+    repeats: int | None,
+    warmup: int | None,
+    seed: int,
+    concurrency: int,
+    input_tokens: int | None,
+    output_tokens: int | None,
+    dataset: str | None,
+    threads: int | None,
+    context: int | None,
+    gpu_layers: int | None,
+    timeout_connect: float | None,
+    timeout_first_byte: float | None,
+    timeout_idle: float | None,
+    timeout_total: float | None,
+    timeout_start: float | None,
+    no_text: bool,
+    output_dir: Path | None,
+    dry_run: bool,
+) -> RunSettings:
+    """What the flags mean.
+
+    Raises UsageError for flags that contradict each other or name what is not there.
+    """
+    from minionbench.deployments.single import Local
+    from minionbench.engines.engine import EngineSettings
+    from minionbench.exchange import Timeouts
+    from minionbench.experiment import RunSettings
+    from minionbench.load import ClosedLoop
+    from minionbench.workloads.catalog import workload
+
+    if deployment != "local":
+        raise UsageError(
+            f"There is no deployment {deployment!r} in this version, only local; a server "
+            "elsewhere is measured with --url"
+        )
+    if dataset is not None and len(workloads) != 1:
+        raise UsageError("--dataset goes with one workload: name it, as in -w prefill")
+    if model is None and url is None:
+        # With --quant the format is chosen there, so the name leaves it open.
+        model = DEFAULT_MODEL if quant is None else "reference"
+    timeouts = {
+        "connect_s": timeout_connect,
+        "first_byte_s": timeout_first_byte,
+        "idle_s": timeout_idle,
+        "total_s": timeout_total,
+    }
+    counts = {"num_requests": num_requests, "repeats": repeats, "warmup": warmup}
+    engine = EngineSettings(
+        threads=threads,
+        context_tokens=context,
+        gpu_layers=gpu_layers,
+        api_key_env=api_key_env,
+        headers=tuple(map(parse_header, headers)),
+        extra_body=parse_body(extra_body),
+        timeouts=Timeouts(**given(timeouts)),
+        **given({"start_timeout_s": timeout_start}),
+    )
+    return RunSettings(
+        workloads=tuple(
+            workload(name, input_tokens=input_tokens, output_tokens=output_tokens, dataset=dataset)
+            for name in workloads
+        ),
+        deployment=Local(model, url=url),
+        quant=parse_quant(quant),
+        reasoning=reasoning,
+        seed=seed,
+        load=ClosedLoop(concurrency=concurrency),
+        engine=engine,
+        keep_text=not no_text,
+        output_dir=output_dir,
+        dry_run=dry_run,
+        **given(counts),
+    )
+
+
+def given(values: dict[str, Any]) -> dict[str, Any]:
+    """The values that were given; the others keep their defaults, which stand in one place."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def explain(outcome: RunOutcome) -> None:
+    """Says on standard error why a run does not leave with 0."""
+    if outcome.interrupted:
+        click.echo(f"minionbench: interrupted; partial results kept in {outcome.path}", err=True)
+    elif outcome.failed:
+        click.echo(
+            "minionbench: something could not be measured or is not to be believed; the result "
+            "says what and why",
+            err=True,
+        )
+
+
+def kept(settings: RunSettings, progress: Progress) -> str:
+    """Where a run that was broken off left what it had."""
+    from minionbench.store import runs_dir
+
+    if progress.run_id is None or not progress.finished:
+        return "nothing had been measured"
+    folder = runs_dir(settings.output_dir) / "data" / progress.run_id
+    return f"partial results kept in {folder} ({progress.finished} finished requests)"

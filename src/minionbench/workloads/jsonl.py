@@ -1,0 +1,168 @@
+"""Reading the lines of a data set that a user names by path.
+
+Whatever a line holds is text: it is checked for its type, never executed or used as a path, and
+shown in a message only in escaped and shortened form.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from minionbench.errors import SchemaError, UsageError
+
+GZIP_MAGIC = b"\x1f\x8b"
+LONGEST_ID = 200
+SHOWN = 60
+"""Characters of a data set's text that a message shows at most."""
+
+
+class Line(NamedTuple):
+    """One JSON object of a data set and where it stands."""
+
+    file: str
+    number: int
+    fields: dict[str, Any]
+
+    def error(self, message: str) -> SchemaError:
+        """An error that names the file and the line."""
+        return SchemaError(f"{self.file}, line {self.number}: {message}")
+
+    def text(self, name: str) -> str:
+        """The text in a field.
+
+        Raises:
+            SchemaError: the field is missing, not a text, or empty.
+        """
+        return checked_text(self, name, self.fields.get(name))
+
+
+def checked_text(line: Line, name: str, value: object) -> str:
+    """The value of a field if it is a text that is not empty.
+
+    Raises:
+        SchemaError: it is not.
+    """
+    if value is None:
+        raise line.error(f"the field {name} is missing; a text was expected.")
+    if not isinstance(value, str):
+        raise line.error(f"{name} was expected to be a text, but is {json_type(value)}.")
+    if not value.strip():
+        raise line.error(f"{name} is empty.")
+    return value
+
+
+class Lines(NamedTuple):
+    """All objects of a file, and the SHA-256 of its bytes."""
+
+    file: str
+    sha256: str
+    lines: tuple[Line, ...]
+
+
+def read_lines(path: str | PathLike[str]) -> Lines:
+    """Read a file of JSON Lines, plain or gzipped; empty lines are left out.
+
+    Raises:
+        UsageError: the file cannot be read.
+        SchemaError: a line is not a JSON object, or there is none; it names the line.
+    """
+    file = str(path)
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise UsageError(f"The data set {file} does not exist.") from error
+    except IsADirectoryError as error:
+        raise UsageError(f"{file} is a folder; name the data set's JSONL file.") from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"The data set {file} cannot be read: {error}.") from error
+    digest = hashlib.sha256(data).hexdigest()
+    if data.startswith(GZIP_MAGIC):
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, ValueError) as error:
+            raise SchemaError(f"{file} is a broken gzip file: {error}.") from error
+    lines = tuple(_parsed(file, data.removeprefix(b"\xef\xbb\xbf").split(b"\n")))
+    if not lines:
+        raise SchemaError(f"{file} holds no line; one JSON object per line was expected.")
+    return Lines(file, digest, lines)
+
+
+def identities(lines: Lines, field: str) -> list[str]:
+    """What each line calls itself in a field, or its line number where it does not.
+
+    Raises:
+        SchemaError: a name is not short printable text, or is used twice.
+    """
+    names: dict[str, int] = {}
+    for line in lines.lines:
+        given = line.fields.get(field)
+        if given is not None and (isinstance(given, bool) or not isinstance(given, str | int)):
+            raise line.error(
+                f"{field} was expected to be a text or a whole number, but is {json_type(given)}."
+            )
+        name = f"line {line.number}" if given is None else str(given)
+        if not name.isprintable() or not 0 < len(name) <= LONGEST_ID:
+            raise line.error(f"{field} was expected to be 1 to {LONGEST_ID} printable characters.")
+        if name in names:
+            raise line.error(f"{field} {shown(name)} was used in line {names[name]} already.")
+        names[name] = line.number
+    return list(names)
+
+
+def _parsed(file: str, raw_lines: Iterable[bytes]) -> Iterable[Line]:
+    for number, raw in enumerate(raw_lines, 1):
+        if not raw.strip():
+            continue
+        try:
+            fields = msgspec.json.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise SchemaError(
+                f"{file}, line {number}: one JSON object per line was expected, but this line "
+                f"is not JSON ({error}). Is the file JSON Lines?"
+            ) from error
+        if not isinstance(fields, dict):
+            raise SchemaError(
+                f"{file}, line {number}: a JSON object was expected, but this is "
+                f"{json_type(fields)}."
+            )
+        yield Line(file, number, fields)
+
+
+def json_type(value: object) -> str:
+    """What a JSON value is, for a message."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a truth value"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text"
+        case list():
+            return "a list"
+        case _:
+            return "an object"
+
+
+def shown(text: str) -> str:
+    """A data set's text for a message: escaped and shortened."""
+    return ascii(text if len(text) <= SHOWN else text[: SHOWN - 1] + "…")
+
+
+def as_decimal(text: str) -> str | None:
+    """A number such as `1,234.50` in decimal form without separators; None for other text."""
+    plain = text.strip().replace(",", "")
+    digits = plain.removeprefix("-").removeprefix("+")
+    whole, _, part = digits.partition(".")
+    if not digits.isascii() or not (whole + part).isdigit() or (part == "" and "." in digits):
+        return None
+    sign = "-" if plain.startswith("-") else ""
+    return sign + (digits if whole else f"0{digits}")
