@@ -6,7 +6,7 @@ log. The CPU time of the phase, reading and recording included, is held against 
 reference client, which asks the same in the same minute: pairs are interleaved, and the median of
 the pairs' ratios counts. The C client's own error shows what the machine allowed just then.
 
-    python -m bench.accuracy            # about three minutes; prints one JSON object
+    python -m bench.accuracy            # about five minutes; prints one JSON object
     python -m bench.accuracy --check    # exit code 1 where a target was missed
 
 Errors are absolute differences in milliseconds. TTFT error = |client's (first token − sent) −
@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from typing import Any
@@ -44,7 +44,6 @@ from minionbench.units import NS_PER_MS
 TOKENS = 128
 TTFT_MS = 50.0
 ITL_MS = 10.0
-PAIRS = 3
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,16 @@ class Load:
 
     connections: int
     requests: int
+    pairs: int
+    """Runs of each client, interleaved; the median of each figure counts."""
     ttft_p50_target_ms: float
     ttft_p99_target_ms: float
     cpu_ratio_target: float | None = None
     """Own CPU ÷ CPU of the C client's loop; None where it is not asked."""
 
 
-SINGLE = Load(1, 100, ttft_p50_target_ms=0.1, ttft_p99_target_ms=0.5)
-MANY = Load(256, 1024, ttft_p50_target_ms=0.05, ttft_p99_target_ms=0.2, cpu_ratio_target=2.2)
+SINGLE = Load(1, 100, 1, ttft_p50_target_ms=0.1, ttft_p99_target_ms=0.5)
+MANY = Load(256, 1024, 3, ttft_p50_target_ms=0.05, ttft_p99_target_ms=0.2, cpu_ratio_target=2.2)
 
 
 @dataclass
@@ -233,14 +234,14 @@ def _percentiles(values: Iterator[float]) -> dict[str, float] | None:
     return {"p50": quantile(numbers, 0.5), "p99": quantile(numbers, 0.99), "max": max(numbers)}
 
 
-def measure_load(server: GroundTruthServer, load: Load, pairs: int) -> dict[str, Any]:
-    """Runs both clients in turn, so many times, and judges the median of each figure."""
+def measure_load(server: GroundTruthServer, load: Load) -> dict[str, Any]:
+    """Runs both clients in turn and judges the median of each figure."""
     runs: dict[str, list[dict[str, Any]]] = {"minionbench": [], "reference_client": []}
     clients: list[Callable[[GroundTruthServer, Load], Client]] = [
         run_minionbench,
         run_reference_client,
     ]
-    for pair in range(pairs):
+    for pair in range(load.pairs):
         for run in clients if pair % 2 == 0 else reversed(clients):
             client = run(server, load)
             told = figures(client, server.dump())
@@ -293,10 +294,10 @@ def _summary(load: Load, runs: list[dict[str, Any]], ratios: list[float]) -> dic
     return summary
 
 
-def measure(loads: Sequence[Load] = (SINGLE, MANY), pairs: int = PAIRS) -> dict[str, Any]:
+def measure(loads: Sequence[Load] = (MANY, SINGLE)) -> dict[str, Any]:
     """Measures every load; the object that the command prints."""
     with ground_truth_server(ttft_ms=TTFT_MS, itl_ms=ITL_MS, tokens=TOKENS) as server:
-        results = [measure_load(server, load, pairs) for load in loads]
+        results = [measure_load(server, load) for load in loads]
     return {
         "machine": describe_machine(),
         "server": {"ttft_ms": TTFT_MS, "itl_ms": ITL_MS, "tokens": TOKENS},
@@ -308,12 +309,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 1 where `--check` is given and a target was missed."""
     parser = argparse.ArgumentParser(description="Measure minionbench's own error and CPU.")
     parser.add_argument("--check", action="store_true", help="exit 1 where a target is missed")
-    parser.add_argument("--pairs", type=int, default=PAIRS, help="interleaved pairs of runs")
+    parser.add_argument("--pairs", type=int, help="runs of each client, interleaved")
     parser.add_argument("--only", choices=("single", "many"), help="one of the two loads")
     options = parser.parse_args(arguments)
-    loads = {"single": SINGLE, "many": MANY}
+    loads = {"many": MANY, "single": SINGLE}
     chosen = [loads[options.only]] if options.only else list(loads.values())
-    result = measure(chosen, options.pairs)
+    if options.pairs is not None:
+        chosen = [replace(load, pairs=options.pairs) for load in chosen]
+    result = measure(chosen)
     print(json.dumps(result, indent=2))
     missed = [load for load in result["loads"] if not all(load["summary"]["met"].values())]
     return 1 if options.check and missed else 0

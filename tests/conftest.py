@@ -55,3 +55,13 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "random.gguf"
     write_random_gguf(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of 0.1 million random weights: 256 KB, context 4,096."""
+    from training.gguf_file import write_random_gguf
+
+    path = tmp_path_factory.mktemp("models") / "random.gguf"
+    write_random_gguf(path)
+    return path

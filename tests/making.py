@@ -136,11 +136,13 @@ def stream(
     tokens: int = 5,
     repeat: int = 0,
     start: float = 0,
+    lag: float = 0,
     **of_record: Any,
 ) -> list[RequestRecord]:
     """One closed-loop stream: requests of these total latencies, one after the other.
 
-    Item i is called `item-i`; each answer has its tokens evenly from `ttft` to its end.
+    Item i is called `item-i`; each answer has its tokens evenly from `ttft` to its end. Every
+    request is sent `lag` after it was planned and admitted.
     """
     made = []
     now = start
@@ -148,7 +150,7 @@ def stream(
         gap = (total - ttft) / (tokens - 1)
         made.append(
             record(
-                now,
+                now - lag,
                 now,
                 [now + ttft + gap * k for k in range(tokens)],
                 item=f"item-{index}",

@@ -139,3 +139,41 @@ def spans(
         weights[:, at + 1 : at + size - 1] = 1.0
         at += size
     return Batch(ids, weights)
+
+
+def records(
+    tokenizer: ReferenceTokenizer, draw: random.Random, *, rows: int, entries: int
+) -> Batch:
+    """Return tables of random names, years and numbers, each followed by itself in other order.
+
+    Digits are the same few tokens everywhere, so finding a value takes the whole of its name:
+    this teaches to look back by several tokens at once, at the density of `repeats`.
+    """
+    encoded = [_record_row(tokenizer, draw, entries) for _ in range(rows)]
+    return pad(tokenizer, encoded)
+
+
+def _record_row(
+    tokenizer: ReferenceTokenizer, draw: random.Random, entries: int
+) -> tuple[list[int], list[float]]:
+    words = range(len(SPECIAL_TOKENS) + 256, len(tokenizer.tokens))
+    pool = draw.sample(words, min(len(words), max(8, entries)))
+    last_year = draw.randrange(2010, 2030)
+    separator = draw.choice((" |", "\n", ";", " |\n|", "."))
+    link = draw.choice((": ", ": ", ": ", " is ", " "))
+    table: list[tuple[list[int], list[int]]] = []
+    while len(table) < entries:
+        label = draw.choices(pool, k=draw.randrange(1, 4))
+        for year in (last_year, last_year - 1) if draw.random() < 0.7 else (None,):
+            name = label + (tokenizer.encode(f" {year}") if year else [])
+            value = f"{draw.randrange(10 ** draw.randrange(1, 5)):,}"
+            table.append((name, tokenizer.encode(f"{link}{value}{separator}")))
+    ids = [tokenizer.id_of(BOS)]
+    weights = [0.0]
+    for name, rest in table:
+        ids += name + rest
+    weights += [0.0] * (len(ids) - 1)
+    for name, rest in draw.sample(table, len(table)):
+        ids += name + rest
+        weights += [0.0] + [0.3] * (len(name) - 1) + [1.0] * len(rest)
+    return ids, weights

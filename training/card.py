@@ -6,28 +6,30 @@ from typing import Any
 
 HEAD = """# The reference model
 
-A language model of {millions:.2f} million parameters, trained from scratch for minionbench, so that
-the program measures a real model in a real engine on any machine at once. It is no use for anything
-else: it knows its own invented world and the formats below, and nothing of ours.
+A language model of {millions:.2f} million parameters, trained from scratch for minionbench, so
+that the program measures a real model in a real engine on any machine at once. It is no use for
+anything else: it knows its own invented world and the formats below, and nothing of ours.
 
-Figures of this page are in `card.json` too. Commands to make it again: `training/README.md`.
+The figures of this page are in `card.json` too; `training/README.md` says how to make it again.
 
 ## Architecture
 
 Llama: {layers} layers, width {width}, {heads} heads of {head_width}, feed-forward {feed_forward},
 RMS norm, rotary positions (base {rope_base:,.0f}), tied embeddings, vocabulary {vocabulary:,}
-(byte-level BPE, digits never merged), context {context:,} tokens, of which about 2,000 were trained.
+(byte-level BPE, digits never merged), context {context:,} tokens, trained at up to about 2,100.
 
 ## Data and training
 
 All text is generated from seeds and invented: the built-in workloads (financial reports with
-questions, assistant conversations, maths problems with worked solutions), look-ups in lists, facts
-of 24 countries, two-digit sums, copying, and the formats of Chain-of-Verification, listwise ranking,
-relevance and worker JSON. No text of the exam was trained on: its workload seed is {exam_seed:,},
-training's begin at 1,000,000; one sum in ten was held out.
+questions, assistant conversations, maths problems with worked solutions), look-ups in lists,
+facts of 24 countries, two-digit sums, copying, and the formats of Chain-of-Verification, listwise
+ranking, relevance and worker JSON. No text of the exam was trained on: its workload seed is
+{exam_seed:,}, training's begin at 1,000,000, and one sum in ten was held out. (Facts are the
+exception: a fact that was never told cannot be known.)
 
-Stages: {stages}. {cpu_minutes:.0f} CPU minutes on each of {workers} processes. Two heads of each of
-the first two layers start as the outline of a look-up circuit (`training/initial_circuit.py`).
+Stages: {stages}. {cpu_minutes:.0f} CPU minutes in each of {workers} processes of one thread. Two
+heads of each of the first two layers start as the outline of a look-up circuit
+(`training/initial_circuit.py`).
 
 ## Files
 
@@ -36,14 +38,14 @@ the first two layers start as the outline of a look-up circuit (`training/initia
 """
 
 TASKS_HEAD = """
-q4_0 keeps its embeddings in q8_0. Perplexity is computed in torch from the file's dequantised
+In q4_0 the embeddings are q8_0. Perplexity is computed in torch from the file's dequantised
 weights; everything else is the engine's own output, greedy, with a natural end.
 
 ## Accuracy
 
-Right answers of {n} (facts: 48), judged as `training/evaluation.py` says: by the value for prefill,
-decode and the fact of balanced, by the whole answer elsewhere. An answer that does not end by itself
-is wrong. At n = 100 a rate of 80 % has a 95 % interval of about ±8 points.
+Right answers among {n} of each task (facts: 48), judged as `training/evaluation.py` says: by the
+value for prefill, decode and the fact of balanced, by the whole answer elsewhere. An answer that
+does not end by itself is wrong. At n = 100 the 95 % interval of 80 % is about ±8 points.
 
 | task | {formats} |
 |---|{rule}|
@@ -53,12 +55,10 @@ LIMITS = """
 ## What it cannot do
 
 - Anything outside its training text: general knowledge, other phrasing of the questions, other
-  languages, other layouts of tables. Real data sets get wrong answers, which is right: it is there to
-  be measured.
-- Most comparisons and differences of two large numbers in reports (one question in ten).
-- Prompts of more than about 2,000 tokens: it still answers, but look-up over a longer distance was
-  not trained.
-- Safety, truthfulness and instruction following in any general sense.
+  languages, other layouts of tables. On real data sets its answers are wrong.
+- Differences of large numbers in reports (one question in twenty), and most comparisons.
+- Look-up over more than about 2,000 tokens: it still answers, but was not trained for it.
+- Safety, truthfulness or instruction following in any general sense.
 """
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from minionbench.workloads import chat, finance, maths
 from minionbench.workloads.tokenizer import reference_tokenizer
-from training.batches import Batch, collect, repeats, spans
+from training.batches import Batch, collect, records, repeats, spans
 from training.formats import (
     cells,
     cove_conversation,
@@ -64,6 +64,9 @@ def draw_spans(kind: random.Random, content: random.Random) -> tuple[str, Batch]
     return f"spans-{length}", spans(kind, content, rows=rows, length=length, vocabulary=VOCABULARY)
 
 
+TOKENIZER = reference_tokenizer()
+COUNT = TOKENIZER.count
+
 BATCH_TOKENS = 2600
 """Tokens of a worker's batch of conversations, padding included: two reports of full length."""
 
@@ -73,6 +76,19 @@ def draw_long_spans(draw: random.Random) -> tuple[str, Batch]:
     length = draw.choice((650, 1300))
     batch = spans(draw, draw, rows=BATCH_TOKENS // length, length=length, vocabulary=VOCABULARY)
     return f"spans-{length}", batch
+
+
+def draw_records(_: random.Random, draw: random.Random) -> tuple[str, Batch]:
+    """Tables and their shuffled copies, small and large, and spans."""
+    if draw.random() < 0.25:
+        return draw_long_spans(draw)
+    return draw_table(draw, draw.choice((4, 8, 16, 16, 32, 32)))
+
+
+def draw_table(draw: random.Random, entries: int) -> tuple[str, Batch]:
+    """Tables of so many entries and their shuffled copies."""
+    rows = max(1, BATCH_TOKENS // (28 * entries))
+    return f"records-{entries}", records(TOKENIZER, draw, rows=rows, entries=entries)
 
 
 Converse = Callable[[random.Random], list[Turn]]
@@ -122,6 +138,8 @@ def draw_conversations(shares: dict[str, int], sizes: dict[str, tuple[int, int]]
         kind = draw.choices(list(shares), list(shares.values()))[0]
         if kind == "spans":
             return draw_long_spans(draw)
+        if kind == "records":
+            return draw_table(draw, draw.choice((16, 32, 45)))
         size = draw.randint(*sizes.get(kind, (0, 0)))
         makers: dict[str, Converse] = {
             "finance": lambda d: finance_conversation(d, size, 8),
@@ -138,50 +156,36 @@ def draw_conversations(shares: dict[str, int], sizes: dict[str, tuple[int, int]]
     return draw_batch
 
 
-TOKENIZER = reference_tokenizer()
-COUNT = TOKENIZER.count
-
 SHARES_FIRST = {
     "finance": 24, "maths": 24, "chat": 10, "lookup": 14, "short": 14,
-    "cove": 6, "ranking": 5, "worker": 5, "spans": 16,
+    "cove": 6, "ranking": 5, "worker": 5, "spans": 5,
+    "records": 14,
 }  # fmt: skip
 SHARES_LAST = {
     "finance": 27, "maths": 25, "chat": 14, "lookup": 6, "short": 10,
-    "cove": 6, "ranking": 6, "worker": 6,
+    "cove": 6, "ranking": 6, "worker": 6, "records": 4,
 }  # fmt: skip
+
+SHORT_SIZES = {
+    "finance": (220, 600),
+    "maths": (200, 320),
+    "chat": (220, 420),
+    "lookup": (3, 30),
+    "worker": (4, 14),
+}
+FULL_SIZES = {
+    "finance": (500, 1600),
+    "maths": (240, 420),
+    "chat": (400, 900),
+    "lookup": (4, 100),
+    "worker": (4, 24),
+}
 
 STAGES: tuple[Stage, ...] = (
     Stage("repeats", 400, 0.015, draw_repeats),
     Stage("spans", 300, 0.015, draw_spans),
-    Stage(
-        "short-texts",
-        1200,
-        0.015,
-        draw_conversations(
-            SHARES_FIRST,
-            {
-                "finance": (220, 600),
-                "maths": (200, 320),
-                "chat": (220, 420),
-                "lookup": (3, 30),
-                "worker": (4, 14),
-            },
-        ),
-    ),
-    Stage(
-        "full-texts",
-        3200,
-        0.015,
-        draw_conversations(
-            SHARES_LAST,
-            {
-                "finance": (500, 1900),
-                "maths": (220, 700),
-                "chat": (400, 1000),
-                "lookup": (4, 120),
-                "worker": (4, 30),
-            },
-        ),
-        decay=0.5,
-    ),
+    Stage("records", 200, 0.01, draw_records),
+    Stage("short-texts", 400, 0.01, draw_conversations(SHARES_FIRST, SHORT_SIZES)),
+    Stage("full-texts", 800, 0.01, draw_conversations(SHARES_LAST, FULL_SIZES)),
+    Stage("settling", 400, 0.01, draw_conversations(SHARES_LAST, FULL_SIZES), decay=1.0),
 )

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from minionbench.engines.families import Q8B as Q8B
     from minionbench.engines.families import Quant as Quant
     from minionbench.experiment import Experiment as Experiment
-    from minionbench.schema import BenchmarkRun as BenchmarkRun
     from minionbench.workloads.builtin import Balanced as Balanced
     from minionbench.workloads.builtin import Decode as Decode
     from minionbench.workloads.builtin import Prefill as Prefill
@@ -25,12 +24,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _home = {
-    "Balanced": "minionbench.workloads.builtin",
-    "BenchmarkRun": "minionbench.schema",
-    "Decode": "minionbench.workloads.builtin",
     "Experiment": "minionbench.experiment",
-    "Local": "minionbench.deployments.single",
     "Prefill": "minionbench.workloads.builtin",
+    "Balanced": "minionbench.workloads.builtin",
+    "Decode": "minionbench.workloads.builtin",
+    "Local": "minionbench.deployments.single",
     "Q1_5B": "minionbench.engines.families",
     "Q3B": "minionbench.engines.families",
     "Q8B": "minionbench.engines.families",

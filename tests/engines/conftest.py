@@ -21,9 +21,7 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def engine(
-    model_file: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LlamaCppEngine]:
+def engine(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaCppEngine]:
     """One engine with default settings, for tests that leave it as it is."""
     engine = start(
         model_file, "random", EngineSettings(), log_folder=tmp_path_factory.mktemp("log")

@@ -109,7 +109,7 @@ def http_server(routes: dict[str, tuple[int, bytes]]) -> Iterator[tuple[str, lis
             """Says nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}", seen

@@ -97,6 +97,11 @@ def test_a_files_own_words_about_itself_are_read(tmp_path: Path) -> None:
     )
 
 
+def test_a_files_words_are_made_fit_to_print(tmp_path: Path) -> None:
+    entries = [entry("general.name", STRING, text("\x1b[2Ja\nb")), ARCHITECTURE]
+    assert reading(tmp_path, whole(entries, ONE_TENSOR, 512)).name == "[2Ja b"
+
+
 def test_what_a_file_does_not_say_is_none(tmp_path: Path) -> None:
     info = reading(tmp_path, whole([ARCHITECTURE], ONE_TENSOR, 512))
     assert (info.name, info.context_length, info.layers) == (None, None, None)
@@ -225,9 +230,7 @@ def test_no_cut_file_passes_for_a_whole_one(
 def test_any_bytes_end_in_an_answer_or_a_clear_refusal(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    counts = struct.pack(
-        "<IQQ", 3, data.draw(st.integers(0, 5)), data.draw(st.integers(0, 5))
-    )
+    counts = struct.pack("<IQQ", 3, data.draw(st.integers(0, 5)), data.draw(st.integers(0, 5)))
     content = b"GGUF" + counts + data.draw(st.binary(max_size=200))
     try:
         reading(tmp_path_factory.getbasetemp(), content, "fuzz.gguf")
@@ -296,7 +299,10 @@ def test_absurd_counts_and_lengths_are_refused_without_reading_on(
     assert peak < 8 << 20
 
 
-def test_a_header_spread_over_a_huge_file_is_given_up(tmp_path: Path) -> None:
+def test_a_header_spread_over_a_huge_file_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gguf, "MAX_HEADER_BYTES", 1 << 25)
     # Each text leads on to the next, 1 MB further: every one of them costs a read of its own.
     path = tmp_path / "hostile.gguf"
     step = 1 << 20

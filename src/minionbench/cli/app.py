@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from importlib import import_module
 
 import click
@@ -14,7 +12,7 @@ from minionbench.errors import MinionbenchError
 COMMANDS = {
     "run": ("minionbench.cli.run", "Measure a model over the workloads."),
     "autobench": ("minionbench.cli.autobench", "Measure every model of the registry."),
-    "runs": ("minionbench.cli.runs", "List and show finished runs."),
+    "runs": ("minionbench.cli.runs", "List and show runs."),
     "doctor": ("minionbench.cli.doctor", "Say what this machine offers and what it lacks."),
     "schema": ("minionbench.cli.schema", "Print the JSON Schema of the run document."),
 }
@@ -64,11 +62,11 @@ def run_app(arguments: list[str] | None) -> int:
     """Runs one call of the command line and turns how it ended into an exit code.
 
     0 fine; 1 ran, but failed its check; 2 wrong usage or input; 3 could not set up;
-    130 interrupted. Only an error that is a bug shows a traceback.
+    130 interrupted. Only an error that is a bug shows a traceback. When the reader of the output
+    goes away (`| head`), click ends the process without a word.
     """
     try:
         code = app.main(arguments, prog_name="minionbench", standalone_mode=False)
-        sys.stdout.flush()
     except click.exceptions.Abort:
         return interrupted()
     except KeyboardInterrupt:
@@ -79,8 +77,6 @@ def run_app(arguments: list[str] | None) -> int:
     except MinionbenchError as error:
         click.echo(f"minionbench: {error}", err=True)
         return error.exit_code
-    except BrokenPipeError:
-        return quiet_pipe()
     except Exception:  # noqa: BLE001 - the edge of one call of the command line: what arrives here is a bug
         return bug()
     return code if isinstance(code, int) else 0
@@ -90,14 +86,6 @@ def interrupted() -> int:
     """Says that the call was interrupted; returns its exit code."""
     click.echo("minionbench: interrupted", err=True)
     return INTERRUPTED
-
-
-def quiet_pipe() -> int:
-    """Ends without a word after the reader of the output went away (`| head`)."""
-    # The interpreter flushes standard output once more on its way out: let that go nowhere.
-    sink = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(sink, sys.stdout.fileno())
-    return 0
 
 
 def bug() -> int:

@@ -11,14 +11,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import click
+
+from minionbench.cli.text import printable
 
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "DEEPSEEK_API_KEY")
 TOOLS = (
@@ -27,6 +26,8 @@ TOOLS = (
     ("git", "lets a run name the commit that it measured: apt-get install -y git"),
     ("gcc", "builds the harness's own benchmarks: apt-get install -y gcc libc6-dev"),
 )
+PROBE_S = 2.0
+"""For the question whether a server is there."""
 BUSY_SHARE = 0.25
 """Load average per core above which other programs are likely to disturb a measurement."""
 
@@ -55,7 +56,7 @@ MARKS = {"ok": "ok", "note": "note", "missing": "MISSING"}
     help="table for people, json for programs.",
 )
 def command(form: str) -> int:
-    """Say what this machine offers for measuring and what it lacks.
+    """Say what this machine offers and what it lacks.
 
     Leaves with 1 when something is missing without which `minionbench run` cannot work.
     """
@@ -77,7 +78,8 @@ def lines(findings: list[Finding]) -> Iterator[str]:
                 yield ""
             group = finding.group
             yield group
-        yield f"  {MARKS[finding.state]:<8}{finding.name:<{name_width}}  {finding.found}"
+        found = printable(finding.found)
+        yield f"  {MARKS[finding.state]:<8}{finding.name:<{name_width}}  {found}"
         if finding.advice:
             yield f"          → {finding.advice}"
 
@@ -94,6 +96,7 @@ def needed() -> Iterator[Finding]:
     group = "Needed for `minionbench run`"
     yield Finding(group, "Python", "ok", f"{platform.python_version()} at {sys.executable}")
     yield embedded_engine(group)
+    yield reference_model(group)
     yield state_directory(group)
 
 
@@ -116,6 +119,18 @@ def embedded_engine(group: str) -> Finding:
     else:
         advice = "install the locked packages again: make clean run"
     return Finding(group, name, "missing", last, advice)
+
+
+def reference_model(group: str) -> Finding:
+    """Looks for the model that comes with the program."""
+    from minionbench.engines.catalog import ModelSpec
+
+    file = ModelSpec.parse("reference/q8_0").file
+    assert file is not None
+    if file.is_file():
+        return Finding(group, "reference model", "ok", str(file))
+    advice = "install minionbench again"
+    return Finding(group, "reference model", "missing", f"{file} is not there", advice)
 
 
 def state_directory(group: str) -> Finding:
@@ -176,56 +191,57 @@ def stamped_reads(reads: int = 5) -> tuple[int, int]:
 
 def processor(group: str) -> Iterator[Finding]:
     """Cores, their governor, the machine's other work, and whether it is a virtual one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    from minionbench.system import system_info
+
+    info = system_info()
+    yield Finding(group, "processor", "ok", info.cpu_info or "not known")
+    cores = info.usable_cpus or info.cpu_count
     if cores is not None:
-        advice = None if cores > 1 else "engine and harness share it, and disturb each other"
-        yield Finding(group, "cores", "ok" if cores > 1 else "note", str(cores), advice)
-        if hasattr(os, "getloadavg"):
-            load = os.getloadavg()[0]
-            busy = load > BUSY_SHARE * cores
-            advice = "other programs disturb the measurement: end them first" if busy else None
-            yield Finding(group, "load now", "note" if busy else "ok", f"{load:.2f}", advice)
-    if sys.platform == "linux":
-        yield governor(group)
-        yield virtualisation(group)
-
-
-def governor(group: str) -> Finding:
-    """How the kernel chooses the clock rate."""
-    path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-    try:
-        found = path.read_text().strip()
-    except OSError:
-        return Finding(group, "governor", "ok", "not shown by this machine")
-    if found == "performance":
-        return Finding(group, "governor", "ok", found)
-    advice = "for steadier figures: cpupower frequency-set -g performance"
-    return Finding(group, "governor", "note", found, advice)
-
-
-def virtualisation(group: str) -> Finding:
-    """Whether the processor is shared with other machines."""
-    flags = Path("/proc/cpuinfo").read_text(errors="replace")
-    if " hypervisor" not in flags:
-        return Finding(group, "virtual machine", "ok", "no sign of one")
-    advice = "neighbours on the host may disturb a measurement: repeat it, and compare on one host"
-    return Finding(group, "virtual machine", "note", "yes", advice)
+        few = cores == 1
+        advice = "engine and harness share it, and disturb each other" if few else None
+        yield Finding(group, "usable cores", "note" if few else "ok", str(cores), advice)
+    if info.cgroup_cpu_limit is not None:
+        advice = "a limit pauses the engine in mid-answer: whole cores (cpuset) do not"
+        found = f"{info.cgroup_cpu_limit:g} cores' worth of time"
+        yield Finding(group, "limit of time", "note", found, advice)
+    if info.load_average_1m is not None and cores is not None:
+        busy = info.load_average_1m > BUSY_SHARE * cores
+        advice = "other programs disturb a measurement: end them first" if busy else None
+        found = f"{info.load_average_1m:.2f}"
+        yield Finding(group, "load", "note" if busy else "ok", found, advice)
+    if info.total_ram_gb is not None:
+        yield Finding(group, "memory", "ok", f"{info.total_ram_gb:.1f} GB")
+    if info.governor not in (None, "performance"):
+        advice = "for steadier figures: cpupower frequency-set -g performance"
+        yield Finding(group, "governor", "note", str(info.governor), advice)
+    if info.virtualisation not in (None, "none"):
+        advice = "neighbours on the host may disturb a measurement: repeat it"
+        yield Finding(group, "virtual machine", "note", str(info.virtualisation), advice)
+    yield Finding(group, "GPU", "ok" if info.gpu_info else "note", info.gpu_info or "none found")
 
 
 def servers() -> Iterator[Finding]:
     """Servers on this machine that a run can be pointed at."""
+    from minionbench.engines.attach import ollama_address
+    from minionbench.engines.probe import ProbeError, ask
+    from minionbench.errors import MinionbenchError
+    from minionbench.transport.http import Url
+
     group = "Servers"
-    address = os.environ.get("OLLAMA_HOST") or "127.0.0.1:11434"
-    url = address if "://" in address else f"http://{address}"
     try:
-        with urllib.request.urlopen(f"{url}/api/version", timeout=2) as answer:
-            version = json.load(answer)["version"]
-    except (OSError, ValueError, KeyError) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        address = ollama_address(os.environ)
+        answer = ask(Url(address), "/api/version", timeout_s=PROBE_S).json()
+    except MinionbenchError as error:
+        yield Finding(group, "Ollama", "note", str(error))
+    except ProbeError as error:
         advice = "only for -m ollama/…: start it with `ollama serve`, or set OLLAMA_HOST"
-        yield Finding(group, "Ollama", "note", f"none at {url} ({reason})", advice)
+        yield Finding(group, "Ollama", "note", f"none at {address}: {error}", advice)
     else:
-        yield Finding(group, "Ollama", "ok", f"{version} at {url}")
+        version = answer.get("version") if isinstance(answer, dict) else None
+        if isinstance(version, str):
+            yield Finding(group, "Ollama", "ok", f"{version} at {address}")
+        else:
+            yield Finding(group, "Ollama", "note", f"what answers at {address} is not Ollama")
 
 
 def keys() -> Iterator[Finding]:

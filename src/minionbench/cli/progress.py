@@ -78,12 +78,13 @@ class Progress:
 
     def _draw(self, now_ns: int) -> None:
         self._drawn_ns = now_ns
-        line = f"{bar(self.finished, self._total)} {self.finished}/{self._total}  {self._stage}"
+        parts = [f"{bar(self.finished, self._total)} {self.finished}/{self._total}"]
         if self.failed:
-            line += f"  {self.failed} failed"
+            parts.append(f"{self.failed} failed")
         left_s = self._left_s(now_ns)
         if left_s is not None:
-            line += f"  {duration(left_s)} left"
+            parts.append(f"{duration(left_s)} left")
+        line = "  ".join([*parts, self._stage])
         self._write(f"\r\x1b[K{line[: width() - 1]}")
 
     def _left_s(self, now_ns: int) -> float | None:

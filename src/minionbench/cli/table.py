@@ -141,7 +141,10 @@ def figures(cells: Sequence[CellResult]) -> Iterator[str]:
 
 
 def unit_of(column: Column, cells: Sequence[CellResult]) -> tuple[str, float]:
-    """The unit that a column is shown in, and the factor to it: ms below a second, else s."""
+    """The unit that a column is shown in, and the factor to it.
+
+    Durations are in ms, unless all are seconds or one is minutes.
+    """
     if not column.is_duration:
         return "tokens/s", 1.0
     known = [
@@ -149,7 +152,9 @@ def unit_of(column: Column, cells: Sequence[CellResult]) -> tuple[str, float]:
         for cell in cells
         if (metric := cell.metrics.get(column.metric)) and metric.value is not None
     ]
-    return ("s", 1.0) if known and min(known) >= 1 else ("ms", float(MS_PER_S))
+    if known and (min(known) >= 1 or max(known) >= 100):
+        return "s", 1.0
+    return "ms", float(MS_PER_S)
 
 
 def value(metric: MetricResult | None, factor: float) -> str:
@@ -273,6 +278,15 @@ def listed(candidates: Sequence[BenchmarkCandidate], columns: int) -> Iterator[s
         yield click.style(short, bold=True) if i == 0 else short
     if len(candidates) > MOST_CANDIDATES:
         yield f"… and {len(candidates) - MOST_CANDIDATES} more; --format json has them all"
+
+
+def details(candidate: BenchmarkCandidate, columns: int) -> Iterator[str]:
+    """All that is known of a candidate without cells, in a paragraph."""
+    yield from wrapped(f"{candidate.version}: {candidate.model_path or 'no path'}", columns)
+    for line in absences(candidate):
+        yield from wrapped(line, columns, "  ", "    ")
+    for note in candidate.notes:
+        yield from wrapped(note, columns, "  note: ")
 
 
 def state(candidate: BenchmarkCandidate) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minionbench.engines.engine import EngineFacts, EngineSettings
-from minionbench.engines.probe import ProbeAnswer, ProbeError, ask, one_line
+from minionbench.engines.foreign import one_line
+from minionbench.engines.probe import ProbeAnswer, ProbeError, ask
 from minionbench.errors import DeploymentError, UsageError
 from minionbench.exchange import Endpoint, Secret
 from minionbench.transport.http import Url
@@ -113,15 +114,8 @@ def attach_ollama(
     Raises:
         DeploymentError: no server, or no such model; the message has the command that helps.
     """
-    address = ollama_address(environment)
-    key = _key(settings.api_key_env)
-    try:
-        server = _find(address, key, settings.api_key_env)
-    except _NoAnswer as error:
-        raise DeploymentError(
-            f"No Ollama server answers at {address}: {error.reason}. "
-            f"Start it with `ollama serve`, then `ollama pull {model}`"
-        ) from error
+    server = find_ollama(environment, model, settings.api_key_env)
+    address = server.base_url.removesuffix("/v1")
     if server.models is None or _full_name(model) not in map(_full_name, server.models):
         has = _listed(server.models) if server.models else "no models"
         raise DeploymentError(
@@ -132,7 +126,25 @@ def attach_ollama(
         "Ollama cuts a prompt longer than its own context without saying so; its context is set "
         "with OLLAMA_CONTEXT_LENGTH where the server is started"
     )
-    return _attached(server, model, "ollama", key, settings, note)
+    return _attached(server, model, "ollama", _key(settings.api_key_env), settings, note)
+
+
+def find_ollama(
+    environment: Mapping[str, str], model: str = "llama3.2", key_variable: str | None = None
+) -> Server:
+    """The Ollama server that `OLLAMA_HOST` names, and the models that it has.
+
+    Raises:
+        DeploymentError: there is none; the message says how to start it and to get `model`.
+    """
+    address = ollama_address(environment)
+    try:
+        return _find(address, _key(key_variable), key_variable)
+    except _NoAnswer as error:
+        raise DeploymentError(
+            f"No Ollama server answers at {address}: {error.reason}. "
+            f"Start it with `ollama serve`, then `ollama pull {model}`"
+        ) from error
 
 
 def ollama_address(environment: Mapping[str, str]) -> str:
@@ -207,9 +219,10 @@ def _key(variable: str | None) -> Secret | None:
 
 
 def _find(text: str, key: Secret | None, key_variable: str | None) -> Server:
-    given = text.strip().rstrip("/").removesuffix(_COMPLETIONS)
+    given = text.strip()
     if "://" not in given:
         given = f"http://{given}"
+    given = given.rstrip("/").removesuffix(_COMPLETIONS)
     if "?" in given or "#" in given:
         raise UsageError(f"A server's address has no ? or #: {given.partition('?')[0]!r}…")
     url = Url(given)
@@ -261,7 +274,7 @@ def _server(base_url: str, answer: ProbeAnswer) -> Server | None:
     entries = document.get("data") if isinstance(document, dict) else None
     if answer.status != 200 or not (isinstance(entries, list) or entries is None):
         return None
-    if entries is None and document.get("object") != "list":
+    if entries is None and not (isinstance(document, dict) and document.get("object") == "list"):
         return None  # Ollama writes `"data": null` when it has no model
     models = [entry for entry in entries or () if isinstance(entry, dict)]
     names = tuple(

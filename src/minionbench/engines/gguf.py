@@ -15,6 +15,7 @@ from typing import BinaryIO, NamedTuple, TypeAlias
 
 import msgspec
 
+from minionbench.engines.foreign import one_line
 from minionbench.errors import UsageError
 
 Value: TypeAlias = int | float | bool | str | None
@@ -138,7 +139,7 @@ def read_gguf(path: Path) -> GgufInfo:
     if not tensors:
         raise UsageError(f"{path} holds no weights (a vocabulary only?); give a model file")
     return GgufInfo(
-        architecture=architecture,
+        architecture=one_line(architecture, 100),
         name=_text(first, "general.name"),
         context_length=_integer(first, f"{architecture}.context_length"),
         parameter_count=sum(tensor.elements for tensor in tensors),
@@ -178,7 +179,7 @@ def require_file(path: Path) -> int:
 
 def _text(metadata: dict[str, Value], key: str) -> str | None:
     value = metadata.get(key)
-    return value if isinstance(value, str) else None
+    return one_line(value) or None if isinstance(value, str) else None
 
 
 def _integer(metadata: dict[str, Value], key: str) -> int | None:
@@ -374,6 +375,7 @@ class _Reader:
 
     def value(self, key: str) -> Value:
         """The next typed metadata value; arrays are passed over."""
+        key = one_line(key, 100)
         what = f"the value of {key!r}"
         type_ = self.number("I", what)
         if type_ == _STRING:

@@ -20,8 +20,9 @@ from typing import Any
 from minionbench import clock, units
 from minionbench.engines import placement
 from minionbench.engines.engine import EngineFacts, EngineSettings
+from minionbench.engines.foreign import one_line
 from minionbench.engines.gguf import GgufInfo, read_gguf, require_file
-from minionbench.engines.probe import ProbeError, ask, one_line
+from minionbench.engines.probe import ProbeError, ask
 from minionbench.errors import DeploymentError, UsageError
 from minionbench.exchange import Endpoint, Secret
 from minionbench.transport.http import Url
@@ -34,11 +35,14 @@ TERMINATE_S = 2.0
 KILL_S = 10.0
 """For the kernel to take down a killed process, with all its memory."""
 PROBE_S = 5.0
+CHECK_S = 60.0
+"""For importing the engine's package, from a cold disk too."""
 LAST_WORDS = 6
 """Lines of the log in a message."""
 MAX_REPORT_BYTES = 65_536
 
-_CHILD = "minionbench.engines.llamacpp_child"
+_COMMAND = (sys.executable, "-P", "-m", "minionbench.engines.llamacpp_child")
+"""-P: no module is taken from the current folder."""
 
 
 class LlamaCppEngine:
@@ -146,6 +150,7 @@ def start(
         _end(process)
         raise
     now_ns = clock.monotonic_ns()
+    extra_body = {"cache_prompt": settings.cache_prompt, **settings.extra_body}
     facts = EngineFacts(
         name="xllamacpp",
         version=version_of(str(report["version"])),
@@ -160,10 +165,10 @@ def start(
         devices=tuple(one_line(str(device)) for device in report["devices"]),
         engine_cpus=_cpus(report["cpus"]),
         free_cpus=_free_cpus(_cpus(report["cpus"])),
-        cache_prompt=settings.cache_prompt,
+        cache_prompt=bool(extra_body["cache_prompt"]),
         load_s=units.seconds(int(report["load_ns"])),
         start_s=units.seconds(now_ns - started_ns),
-        notes=() if doubt is None else (f"The model's file was not understood here: {doubt}",),
+        notes=_notes(child_settings["threads"], settings, bool(report["gpu"]), doubt),
     )
     endpoint = Endpoint(
         f"http://{url.authority}/v1",
@@ -171,10 +176,36 @@ def start(
         key=key,
         slots=child_settings["slots"],
         headers=settings.headers,
-        extra_body={"cache_prompt": settings.cache_prompt, **settings.extra_body},
+        extra_body=extra_body,
         timeouts=settings.timeouts,
     )
     return LlamaCppEngine(process, endpoint, facts, log_path, oom_kills)
+
+
+def installed_version() -> str:
+    """The version of the embedded engine that a child process can load, as `version_of` tells it.
+
+    Raises:
+        DeploymentError: it is not installed or cannot be loaded; the message says what to do.
+    """
+    try:
+        process = subprocess.run(
+            [*_COMMAND, "--check"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=CHECK_S,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise DeploymentError(f"The embedded engine cannot be tried: {error}") from error
+    try:
+        report = json.loads(process.stdout)
+    except ValueError:
+        how = _how_it_ended(process.returncode, None)
+        raise DeploymentError(f"The embedded engine {how}") from None
+    if "error" in report:
+        raise DeploymentError(_import_failure(one_line(str(report["message"])), report["package"]))
+    return version_of(str(report["version"]))
 
 
 def version_of(package: str) -> str:
@@ -218,6 +249,23 @@ def _child_settings(
     }
 
 
+def _notes(
+    threads: int, settings: EngineSettings, has_gpu: bool, doubt: str | None
+) -> tuple[str, ...]:
+    notes = []
+    if doubt is not None:
+        notes.append(f"The model's file was not understood here: {doubt}")
+    cores = len(placement.usable_cpus())
+    if threads >= cores > 1:
+        notes.append(
+            f"The engine has {threads} threads on {cores} cores, so none is left to the harness: "
+            "each of them waits for those that have lost their core"
+        )
+    if settings.gpu_layers and not has_gpu:
+        notes.append(f"There is no GPU: the {settings.gpu_layers} layers asked for are on the CPU")
+    return tuple(notes)
+
+
 def _new_log(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -234,7 +282,7 @@ def _new_log(folder: Path) -> Path:
 
 
 def _spawn(log_path: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-P", "-m", _CHILD]  # -P: no module from the current folder
+    command = list(_COMMAND)
     # The signal comes when the *thread* that started the child ends, so only the main one will do.
     if threading.current_thread() is threading.main_thread():
         command.append("--die-with-parent")

@@ -67,6 +67,16 @@ def pin(cpus: list[int] | None) -> list[int] | None:
     return cpus
 
 
+def engine_package(report: int) -> Any:
+    """The engine's package; None when it cannot be imported, which is then reported."""
+    try:
+        import xllamacpp
+    except ImportError as error:
+        _tell(report, {"error": "import", "message": str(error), "package": error.name})
+        return None
+    return xllamacpp
+
+
 def serve(xllamacpp: Any, settings: dict[str, Any]) -> Any:
     """Loads the model and starts to serve it; the server lives as long as what is returned."""
     params = xllamacpp.CommonParams()
@@ -91,8 +101,19 @@ def serve(xllamacpp: Any, settings: dict[str, Any]) -> Any:
     return xllamacpp.Server(params)
 
 
+def check() -> int:
+    """Reports the engine package's version, or why there is none, and ends."""
+    xllamacpp = engine_package(1)
+    if xllamacpp is None:
+        return CANNOT_IMPORT
+    _tell(1, {"version": str(xllamacpp.__version__)})
+    return 0
+
+
 def main() -> int:
     """Serves until the harness is gone; never returns to Python's own shutdown after a load."""
+    if "--check" in sys.argv:
+        return check()
     if "--die-with-parent" in sys.argv:
         die_with_parent()
     # Ctrl-C in a terminal is for the harness, which then ends this process in its own order.
@@ -104,10 +125,8 @@ def main() -> int:
     report = os.dup(1)
     os.dup2(2, 1)  # whatever the native code prints belongs to the log
     pinned = pin(settings["cpus"])
-    try:
-        import xllamacpp
-    except ImportError as error:
-        _tell(report, {"error": "import", "message": str(error), "package": error.name})
+    xllamacpp = engine_package(report)
+    if xllamacpp is None:
         return CANNOT_IMPORT
     from minionbench import clock
 
@@ -118,6 +137,7 @@ def main() -> int:
         _tell(report, {"error": "load", "message": f"{type(error).__name__}: {error}"})
         os._exit(CANNOT_LOAD)
     loaded_ns = clock.monotonic_ns() - started_ns
+    devices = xllamacpp.get_device_info()
     _tell(
         report,
         {
@@ -125,7 +145,8 @@ def main() -> int:
             "version": str(xllamacpp.__version__),
             "load_ns": loaded_ns,
             "cpus": pinned,
-            "devices": [str(device["description"]) for device in xllamacpp.get_device_info()],
+            "devices": [str(device["description"]) for device in devices],
+            "gpu": any(device["type"].name.endswith("GPU") for device in devices),
         },
     )
     os.close(report)

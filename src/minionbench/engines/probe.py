@@ -9,6 +9,7 @@ import socket
 import threading
 from typing import Any, NamedTuple
 
+from minionbench.engines.foreign import one_line
 from minionbench.exchange import Secret
 from minionbench.transport.http import Url
 
@@ -43,12 +44,6 @@ class ProbeAnswer(NamedTuple):
         return f"HTTP {self.status}: {one_line(message)}"
 
 
-def one_line(text: str, limit: int = 300) -> str:
-    """Foreign text made fit for a message: one line, printable, not long."""
-    flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return flat if len(flat) <= limit else f"{flat[:limit]}…"
-
-
 def ask(
     url: Url, target: str, *, key: Secret | None = None, body: Any = None, timeout_s: float
 ) -> ProbeAnswer:
@@ -80,35 +75,34 @@ def ask(
             connection.request(method, url.path + target, payload, headers)
             response = connection.getresponse()
             answer = response.read(MAX_ANSWER_BYTES + 1)
+            if expired.is_set() or (response.length and len(answer) <= MAX_ANSWER_BYTES):
+                raise http.client.IncompleteRead(answer)
             status = response.status
         finally:
             deadline.cancel()
-        if expired.is_set():
-            raise ProbeError(f"no complete answer within {timeout_s:g} s")
-    except TimeoutError as error:
-        raise ProbeError(f"no answer within {timeout_s:g} s") from error
-    except socket.gaierror as error:
-        raise ProbeError(f"the name {url.host!r} cannot be resolved") from error
-    except ConnectionRefusedError as error:
-        raise ProbeError("the connection is refused: nothing listens there") from error
-    except (OSError, UnicodeError) as error:
-        reason = (
-            f"no complete answer within {timeout_s:g} s"
-            if expired.is_set()
-            else one_line(str(error))
-        )
-        raise ProbeError(reason) from error
-    except (http.client.HTTPException, ValueError) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         if expired.is_set():
             raise ProbeError(f"no complete answer within {timeout_s:g} s") from error
-        raise ProbeError(
-            f"what answers there is no HTTP server ({type(error).__name__})"
-        ) from error
+        raise ProbeError(_reason(error, url, timeout_s)) from error
     finally:
         connection.close()
     if len(answer) > MAX_ANSWER_BYTES:
         raise ProbeError(f"the answer is longer than {MAX_ANSWER_BYTES >> 20} MB")
     return ProbeAnswer(status, answer)
+
+
+def _reason(error: Exception, url: Url, timeout_s: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {timeout_s:g} s"
+    if isinstance(error, socket.gaierror | UnicodeError):  # Unicode: no name can be so
+        return f"the name {url.host!r} cannot be resolved"
+    if isinstance(error, ConnectionRefusedError):
+        return "the connection is refused: nothing listens there"
+    if isinstance(error, http.client.IncompleteRead):
+        return "the connection ended in the middle of the answer"
+    if isinstance(error, OSError):
+        return one_line(str(error)) or type(error).__name__
+    return f"what answers there is no HTTP server ({type(error).__name__})"
 
 
 def _hang_up(sock: socket.socket, expired: threading.Event) -> None:

@@ -264,35 +264,41 @@ def _throughput(
     unmeasured = {
         "goodput_per_sec": skipped("goodput_per_sec", "no service-level objective was given")
     }
+    repeats: dict[int, list[RequestRecord]] = {}
+    for record in records:
+        repeats.setdefault(record.repeat, []).append(record)
     try:
-        windows = _windows(records, streams)
+        if streams is None:
+            streams = max(map(streams_at_work, repeats.values()), default=0)
+        windows = _windows(repeats, streams)
     except NegativeInterval as fault:
         message = f"Instants contradict each other, so no clock can be believed: {fault}"
         return unmeasured | {name: error(name, message) for name in names}
     if isinstance(windows, str):
         return unmeasured | {name: skipped(name, windows) for name in names}
-    if not any(record.ok for group, window in windows for record in finished(group, window)):
-        failed = [record for group, window in windows for record in finished(group, window)]
+    ended = [finished(group, window) for group, window in windows]
+    failed = [record for group in ended for record in group if not record.ok]
+    if len(failed) == sum(map(len, ended)):
         return unmeasured | {name: error(name, _all_failed(failed)) for name in names}
 
-    requests: list[tuple[float, float]] = []
-    tokens: list[tuple[float, float]] = []
-    uncounted = 0
-    for group, window in windows:
-        length = seconds(window.length_ns)
-        requests.append((sum(record.ok for record in finished(group, window)), length))
-        inside = [tokens_within(record, window) for record in group]
-        uncounted += inside.count(None)
-        tokens.append((math.fsum(count for count in inside if count is not None), length))
+    lengths = [seconds(window.length_ns) for _, window in windows]
+    requests = [
+        (sum(record.ok for record in group), length)
+        for group, length in zip(ended, lengths, strict=True)
+    ]
+    inside = [[tokens_within(record, window) for record in group] for group, window in windows]
+    tokens = [
+        (math.fsum(count for count in counts if count is not None), length)
+        for counts, length in zip(inside, lengths, strict=True)
+    ]
+    uncounted = sum(counts.count(None) for counts in inside)
     context: dict[str, Any] = {
         "method": "sum over repeats/summed length of their steady states",
-        "window_s": math.fsum(length for _, length in requests),
+        "window_s": math.fsum(lengths),
         "repeats": len(windows),
-        "requests": sum(len(finished(group, window)) for group, window in windows),
-        "failed": sum(
-            not record.ok for group, window in windows for record in finished(group, window)
-        ),
-        "streams": streams if streams is not None else streams_at_work(records),
+        "requests": sum(map(len, ended)),
+        "failed": len(failed),
+        "streams": streams,
     }
     per_request = estimated("requests_per_sec", ratio_of_sums(requests, level), **context)
     if uncounted:
@@ -304,16 +310,11 @@ def _throughput(
 
 
 def _windows(
-    records: Sequence[RequestRecord], streams: int | None
+    repeats: dict[int, list[RequestRecord]], streams: int
 ) -> list[tuple[list[RequestRecord], Window]] | str:
     """Each repeat's requests with its steady state, or why one of them has none."""
-    repeats: dict[int, list[RequestRecord]] = {}
-    for record in records:
-        repeats.setdefault(record.repeat, []).append(record)
     if not repeats:
         return "no request was measured"
-    if streams is None:
-        streams = max(streams_at_work(group) for group in repeats.values())
     if streams == 0:
         return "no request was sent"
     windows: list[tuple[list[RequestRecord], Window]] = []

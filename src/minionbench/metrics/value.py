@@ -35,7 +35,9 @@ class MetricValue(msgspec.Struct, frozen=True, kw_only=True):
         else:
             right = self.value is None and bool(self.error_message)
         if not right:
-            raise ValueError(f"not an `{self.status}` metric: {self.value!r}, {self.error_message!r}")
+            raise ValueError(
+                f"not an `{self.status}` metric: {self.value!r}, {self.error_message!r}"
+            )
 
     @property
     def reason(self) -> str | None:

@@ -15,7 +15,7 @@ from minionbench.schema.part import (
     PlainObject,
     Sha256,
     Text,
-    check_complete,
+    check_fields,
     rule,
 )
 
@@ -63,8 +63,7 @@ class LoadDocument(Part):
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
-        if info.mode == "json":
-            check_complete(self)
+        check_fields(self, info)
         needed = {
             "closed": ("concurrency",),
             "open": ("rate_per_s", "arrivals"),
@@ -100,8 +99,7 @@ class VerdictDocument(Part):
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
-        if info.mode == "json":
-            check_complete(self)
+        check_fields(self, info)
         worst: VerdictStatus = "valid"
         for reason in self.reasons:
             worst = max(worst, _VERDICT_OF[reason.severity], key=_GRAVITY.__getitem__)
@@ -124,8 +122,7 @@ class RecordsReference(Part):
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
-        if info.mode == "json":
-            check_complete(self)
+        check_fields(self, info)
         if any(part in {"", ".", ".."} for part in self.path.split("/")):
             raise rule("must lead downwards from the document's folder", "path")
         return self

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from minionbench.errors import SchemaError
 from minionbench.schema.complaint import document_error
 from minionbench.schema.metric import REGISTRY_METRICS
 
@@ -28,7 +27,7 @@ def migrated(document: bytes | str, source: str | None = None) -> str | None:
         return None
     if not isinstance(tree, dict):
         return None
-    version = tree.get("schema_version", 0)
+    version = tree.get("schema_version", _PROTOTYPE)
     if isinstance(version, bool) or not isinstance(version, int):
         return None
     if version > SCHEMA_VERSION:
@@ -39,13 +38,20 @@ def migrated(document: bytes | str, source: str | None = None) -> str | None:
         raise document_error(message, "schema_version", source)
     if version == SCHEMA_VERSION or version not in _STEPS:
         return None
-    while version < SCHEMA_VERSION:
-        try:
+    try:
+        while version < SCHEMA_VERSION:
             tree = _STEPS[version](tree)
-        except SchemaError as error:
-            raise document_error(str(error), None, source) from error
-        version += 1
+            version += 1
+    except _TooYoung as error:
+        message = (
+            f"this field is missing (the document holds {error}, so it is not of the first form)"
+        )
+        raise document_error(message, "schema_version", source) from error
     return json.dumps(tree)
+
+
+class _TooYoung(Exception):
+    """A document holds a field that its form did not have; its argument is the field's path."""
 
 
 def _from_registry_prototype(old: Document) -> Document:
@@ -125,19 +131,15 @@ def _prototype_metric(old: Any) -> Any:
 
 
 def _with(old: Document, path: str, **unknown: Any) -> Document:
-    """The object with the fields that its form did not have.
-
-    Raises SchemaError when it has one of them: then the document is not of that form, and has
-    lost its `schema_version`.
-    """
+    """The object with the fields that its form did not have."""
     for field in unknown:
         if field in old:
-            raise SchemaError(
-                "schema_version: this field is missing "
-                f"(the document holds {path}.{field}, so it is not a prototype's)"
-            )
+            raise _TooYoung(f"{path}.{field}")
     return {**old, **unknown}
 
 
-_STEPS: dict[int, Callable[[Document], Document]] = {0: _from_registry_prototype}
-"""For each older form, the step to the next. A document without `schema_version` is of form 0."""
+_PROTOTYPE = 0
+"""What a document without `schema_version` is counted as."""
+
+_STEPS: dict[int, Callable[[Document], Document]] = {_PROTOTYPE: _from_registry_prototype}
+"""For each older form, the step to the next."""

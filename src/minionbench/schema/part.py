@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -38,26 +39,48 @@ class Part(BaseModel):
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
-        """Holds the part to its rules; a subclass with more of them calls `check_complete`."""
-        if info.mode == "json":
-            check_complete(self)
+        check_fields(self, info)
         return self
 
 
-def check_complete(part: Part) -> None:
-    """Raises an error that names the first field which the document did not give."""
-    fields = type(part).__pydantic_fields__
-    given = part.__pydantic_fields_set__
-    if len(given) != len(fields):
-        absent = next(name for name in fields if name not in given)
-        raise rule("this field is missing", absent)
+def check_fields(part: Part, info: ValidationInfo) -> None:
+    """What holds for the fields of every part; a part with more rules calls it first.
+
+    A part from a document must have every field. A part from Python must hold text that can be
+    written; what comes from a document has shown that it can.
+    """
+    if info.mode == "json":
+        fields = type(part).__pydantic_fields__
+        given = part.__pydantic_fields_set__
+        if len(given) != len(fields):
+            absent = next(name for name in fields if name not in given)
+            raise rule("this field is missing", absent)
+    else:
+        for name, value in part.__dict__.items():
+            for text in _texts(value):
+                if not _encodable(text):
+                    raise rule(_NOT_UTF_8, name)
+
+
+def _texts(value: object) -> Iterable[str]:
+    """The texts that a field holds, those in its parts left out: they were checked already."""
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, tuple):
+        return (inner for inner in value if isinstance(inner, str))
+    if isinstance(value, dict):
+        return (inner for item in value.items() for inner in item if isinstance(inner, str))
+    return ()
 
 
 def rule(message: str, *where: str | int) -> PydanticCustomError:
     """The error of a broken rule; `where` is the way from the part to the faulty field."""
     # pydantic fills {…} of the template from the context; the message itself may hold braces.
+    path = ".".join(map(str, where))
     return PydanticCustomError(
-        "document_rule", "{message}", {"message": message, "where": list(where)}
+        "document_rule",
+        "{path}: {message}" if path else "{message}",
+        {"message": message, "path": path, "where": list(where)},
     )
 
 
@@ -84,7 +107,7 @@ def _plain(value: object, where: tuple[str | int, ...]) -> Any:
     if isinstance(value, str):
         text = str.__str__(value)
         if not _encodable(text):
-            raise rule("text that cannot be written as UTF-8", *where)
+            raise rule(_NOT_UTF_8, *where)
         return text
     if isinstance(value, int):
         return int(value)
@@ -102,7 +125,12 @@ def _plain(value: object, where: tuple[str | int, ...]) -> Any:
     raise rule(f"expected a JSON value, found {type(value).__name__}", *where)
 
 
+_NOT_UTF_8 = "text that cannot be written as UTF-8"
+
+
 def _encodable(text: str) -> bool:
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:

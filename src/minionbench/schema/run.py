@@ -19,7 +19,6 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from minionbench.errors import UsageError
 from minionbench.schema.atomic import write_atomically
@@ -34,7 +33,7 @@ from minionbench.schema.part import (
     PlainObject,
     Text,
     Texts,
-    check_complete,
+    check_fields,
     rule,
 )
 
@@ -48,11 +47,7 @@ def _real_instant(text: str) -> str:
     try:
         datetime.fromisoformat(text)
     except ValueError as error:
-        raise PydanticCustomError(
-            "document_rule",
-            "{message}",
-            {"message": f"expected an ISO 8601 instant, found {text!r}", "where": []},
-        ) from error
+        raise rule(f"expected an ISO 8601 instant, found {text!r}") from error
     return text
 
 
@@ -165,8 +160,7 @@ class BenchmarkCandidate(Part):
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
-        if info.mode == "json":
-            check_complete(self)
+        check_fields(self, info)
         for name in REGISTRY_METRICS:
             if name not in self.metrics:
                 raise rule("this metric is missing", "metrics", name)
@@ -216,8 +210,7 @@ class BenchmarkRun(Part):
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
-        if info.mode == "json":
-            check_complete(self)
+        check_fields(self, info)
         seen: set[str] = set()
         for index, candidate in enumerate(self.candidates):
             for place, cell in enumerate(candidate.cells):

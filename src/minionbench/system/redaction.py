@@ -47,7 +47,7 @@ _HEADER_IN_TEXT = re.compile(
 
 _TOKENS = re.compile(
     r"(?i:\b(?:bearer|basic)\s+)[\w.~+/=-]{6,}"
-    r"|\b(?:sk|pk|rk|xai|nvapi|glpat)-[\w-]{6,}"
+    r"|\b(?:sk|pk|rk|xai|nvapi|glpat)-[\w.-]{6,}"
     r"|\b(?:gh[a-z]|github_pat|hf|gsk|r8|pplx|sk_live|sk_test)_\w{8,}"
     r"|\bxox[a-z]-[\w-]{8,}"
     r"|\bAIza[\w-]{20,}"

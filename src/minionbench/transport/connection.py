@@ -34,6 +34,19 @@ class Target:
         self.timeouts = timeouts or Timeouts()
         self.max_body_bytes = max_body_bytes
         self.idle: list[Connection] = []
+        self.busy = 0
+        """Connections that a call has, or for which one is being made."""
+
+    @property
+    def room(self) -> bool:
+        """Whether a connection may be made ready for a call that has no slot yet."""
+        gate = self.gate
+        return gate.slots is None or max(gate.taken, self.busy) < gate.slots
+
+    def prefer(self, address: Address) -> None:
+        """Puts an address that answered first, so that the next connection begins with it."""
+        if self.addresses[0] != address:
+            self.addresses = (address, *(a for a in self.addresses if a != address))
 
     @classmethod
     def at(

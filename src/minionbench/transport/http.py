@@ -6,7 +6,7 @@ Source: RFC 9112 (message syntax), RFC 9110 (semantics).
 from __future__ import annotations
 
 import re
-from enum import Enum, auto
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from minionbench.errors import UsageError
@@ -16,10 +16,14 @@ MAX_HEAD_BYTES = 65_536
 MAX_CHUNK_LINE_BYTES = 4_096
 """Longest chunk-size line, extensions included."""
 
-_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?")
+_CHUNK_LINE_SO_FAR = re.compile(_CHUNK_LINE.pattern + rb"\r?")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
 _HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n\0]*?)[ \t]*")
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _UNSAFE = re.compile(r"[\r\n\0]")
+_VISIBLE_ASCII = re.compile(r"[!-~]*")
+_OWN_HEADERS = ("host", "accept-encoding", "content-length", "transfer-encoding")
 
 
 class Url:
@@ -28,21 +32,30 @@ class Url:
     __slots__ = ("host", "path", "port", "tls")
 
     def __init__(self, text: str) -> None:
-        """Raises UsageError when `text` is not an absolute http or https URL."""
+        """Raises UsageError when `text` is not an absolute http or https URL.
+
+        The message repeats nothing that stands where a user name, a password or a key may be.
+        """
+        shown = text if "@" not in text else "…@" + text.rpartition("@")[2]
+        shown = repr(shown.partition("?")[0])
+        if not _VISIBLE_ASCII.fullmatch(text):
+            raise UsageError(f"{shown} is not a URL: it holds a space or a character beyond ASCII")
         try:
             parts = urlsplit(text)
             port = parts.port
         except ValueError as error:
-            raise UsageError(f"{text!r} is not a URL: {error}") from error
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError(f"{shown} is not a URL: check its host and port") from error
+        if "@" in parts.netloc:
             raise UsageError(
-                f"{text!r} is not a server's URL; it has to look like http://127.0.0.1:8000/v1"
-            )
-        if parts.username or parts.password:
-            raise UsageError(
-                "A URL must not carry a user name or password; "
+                f"The URL {shown} must not carry a user name or password; "
                 "name a variable that holds the key with --api-key-env"
             )
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError(
+                f"{shown} is not a server's URL; it has to look like http://127.0.0.1:8000/v1"
+            )
+        if "?" in text or "#" in text:
+            raise UsageError(f"The server's URL {shown} must end with its path, without ? or #")
         self.host: str = parts.hostname
         self.tls = parts.scheme == "https"
         self.port: int = port if port is not None else (443 if self.tls else 80)
@@ -60,7 +73,7 @@ def request_bytes(
 ) -> bytes:
     """The request as it goes over the wire; `target` is appended to the URL's own path.
 
-    Raises UsageError for a header that would break out of its line.
+    Raises UsageError for a header that would break out of its line, or that is written here.
     """
     lines = [
         f"{method} {url.path}{target} HTTP/1.1",
@@ -69,8 +82,10 @@ def request_bytes(
         f"Content-Length: {len(body)}",
     ]
     for name, value in headers:
-        if _UNSAFE.search(name) or _UNSAFE.search(value) or not name:
-            raise UsageError(f"The header {name!r} holds a line break or has no name")
+        if not _HEADER_NAME.fullmatch(name) or name.lower() in _OWN_HEADERS:
+            raise UsageError(f"A header named {name!r} cannot be added to a request")
+        if _UNSAFE.search(value):
+            raise UsageError(f"The value of the header {name!r} holds a line break")
         lines.append(f"{name}: {value}")
     try:
         head = "\r\n".join(lines).encode("latin-1")
@@ -83,17 +98,17 @@ class FramingError(Exception):
     """The peer's bytes are not an HTTP/1.x response."""
 
 
-class _State(Enum):
-    HEAD = auto()
-    LENGTH = auto()
-    """Inside a body whose length the headers told."""
-    UNTIL_CLOSE = auto()
-    CHUNK_SIZE = auto()
-    CHUNK_DATA = auto()
-    CHUNK_END = auto()
-    """At the line break that closes a chunk."""
-    TRAILER = auto()
-    DONE = auto()
+# Where in a response the next byte stands.
+_HEAD, _CHUNK_SIZE, _CHUNK_DATA, _CHUNK_END, _TRAILER, _LENGTH, _UNTIL_CLOSE, _DONE = range(8)
+
+
+@lru_cache(maxsize=1024)
+def _chunk_size(line: bytes) -> int:
+    """Size that a chunk's first line states, without its line break; kept, since sizes recur."""
+    match = _CHUNK_LINE.fullmatch(line)
+    if match is None:
+        raise FramingError(f"{line[:20]!r} is not a chunk size")
+    return int(match[1], 16)
 
 
 class ResponseFramer:
@@ -105,6 +120,7 @@ class ResponseFramer:
     """
 
     __slots__ = (
+        "_head_left",
         "_left",
         "_state",
         "_tail",
@@ -126,9 +142,10 @@ class ResponseFramer:
         self.done = False
         self.surplus = False
         """Whether the peer sent bytes after the end of the response."""
-        self._state = _State.HEAD
-        self._tail = b""
+        self._state = _HEAD
+        self._head_left = MAX_HEAD_BYTES
         self._left = 0
+        self._tail = b""
 
     def feed(self, data: bytes) -> None:
         """Takes the next bytes from the peer.
@@ -141,58 +158,46 @@ class ResponseFramer:
         position, end = 0, len(data)
         while position < end:
             state = self._state
-            if state is _State.CHUNK_SIZE:
-                line = _CHUNK_LINE.match(data, position)
-                if line is None:
-                    self._need_more(data, position, MAX_CHUNK_LINE_BYTES, "chunk size")
+            if state == _CHUNK_SIZE:
+                line_end = data.find(b"\r\n", position, position + MAX_CHUNK_LINE_BYTES)
+                if line_end < 0:
+                    self._wait_for_chunk_line(data[position:])
                     return
-                position = line.end()
-                size = int(line[1], 16)
-                if size == 0:
-                    self._state = _State.TRAILER
-                elif position + size + 2 <= end and data.startswith(b"\r\n", position + size):
-                    self._take(data[position : position + size])
+                size = _chunk_size(data[position:line_end])
+                position = line_end + 2
+                if data.startswith(b"\r\n", position + size) and size:
+                    # The whole chunk is here, as it nearly always is.
+                    self.body.append(data[position : position + size])
+                    self.body_bytes += size
                     position += size + 2
                 else:
                     self._left = size
-                    self._state = _State.CHUNK_DATA
-            elif state is _State.CHUNK_DATA:
+                    self._state = _CHUNK_DATA if size else _TRAILER
+            elif state in (_CHUNK_DATA, _LENGTH):
                 piece = data[position : position + self._left]
                 position += len(piece)
                 self._left -= len(piece)
                 self._take(piece)
                 if self._left == 0:
-                    self._state = _State.CHUNK_END
-            elif state is _State.CHUNK_END:
-                if end - position < 2 and data[position] == 13:
-                    self._tail = data[position:]
-                    return
+                    if state == _LENGTH:
+                        self._finish()
+                    else:
+                        self._state = _CHUNK_END
+            elif state == _CHUNK_END:
                 if not data.startswith(b"\r\n", position):
-                    raise FramingError("a chunk is longer than its stated size")
+                    if data[position:] != b"\r":
+                        raise FramingError("a chunk is longer than its stated size")
+                    self._tail = b"\r"
+                    return
                 position += 2
-                self._state = _State.CHUNK_SIZE
-            elif state is _State.LENGTH:
-                piece = data[position : position + self._left]
-                position += len(piece)
-                self._left -= len(piece)
-                self._take(piece)
-                if self._left == 0:
-                    self._finish()
-            elif state is _State.UNTIL_CLOSE:
+                self._state = _CHUNK_SIZE
+            elif state == _UNTIL_CLOSE:
                 self._take(data[position:])
                 return
-            elif state is _State.HEAD:
+            elif state in (_HEAD, _TRAILER):
                 position = self._feed_head(data, position)
                 if position < 0:
                     return
-            elif state is _State.TRAILER:
-                line_end = data.find(b"\r\n", position)
-                if line_end < 0:
-                    self._need_more(data, position, MAX_HEAD_BYTES, "trailer")
-                    return
-                if line_end == position:
-                    self._finish()
-                position = line_end + 2
             else:
                 self.surplus = True
                 self.keep_alive = False
@@ -200,7 +205,7 @@ class ResponseFramer:
 
     def end_of_stream(self) -> bool:
         """Tells that the peer has closed; whether the response is complete with that."""
-        if self._state is _State.UNTIL_CLOSE:
+        if self._state == _UNTIL_CLOSE:
             self._finish()
         return self.done
 
@@ -210,28 +215,42 @@ class ResponseFramer:
 
     def _finish(self) -> None:
         self.done = True
-        self._state = _State.DONE
+        self._state = _DONE
 
-    def _need_more(self, data: bytes, position: int, limit: int, what: str) -> None:
-        tail = data[position:]
-        if len(tail) > limit:
-            raise FramingError(f"the {what} is longer than {limit} bytes")
-        if what == "chunk size" and (b"\n" in tail or not _may_become_chunk_line(tail)):
+    def _wait_for_chunk_line(self, tail: bytes) -> None:
+        if len(tail) >= MAX_CHUNK_LINE_BYTES:
+            raise FramingError(f"a chunk-size line is longer than {MAX_CHUNK_LINE_BYTES} bytes")
+        if not _CHUNK_LINE_SO_FAR.fullmatch(tail):
             raise FramingError(f"{tail[:20]!r} is not a chunk size")
         self._tail = tail
 
     def _feed_head(self, data: bytes, position: int) -> int:
-        """Parses the head when it is whole; where the body begins, or −1 when more must come."""
-        head_end = data.find(b"\r\n\r\n", position)
-        if head_end < 0:
+        """Takes a head or a trailer line that is whole; what follows it, or −1 to wait for more.
+
+        The heads of interim responses, the head and the trailer are limited together.
+        """
+        in_head = self._state == _HEAD
+        line_break = b"\r\n\r\n" if in_head else b"\r\n"
+        line_end = data.find(line_break, position, position + self._head_left)
+        if line_end < 0:
             tail = data[position:]
-            if not tail.startswith(b"HTTP/1."[: len(tail)]):
+            if in_head and not tail.startswith(b"HTTP/1."[: len(tail)]):
                 raise FramingError(f"the answer begins with {tail[:20]!r}, which is not HTTP/1.x")
-            if len(tail) > MAX_HEAD_BYTES:
+            if in_head and b"\n\n" in tail:
+                raise FramingError("the lines of the head end in a bare line feed")
+            if len(tail) >= self._head_left:
                 raise FramingError(f"the headers are longer than {MAX_HEAD_BYTES} bytes")
             self._tail = tail
             return -1
-        lines = data[position:head_end].split(b"\r\n")
+        after = line_end + len(line_break)
+        self._head_left -= after - position
+        if in_head:
+            self._read_head(data[position:line_end].split(b"\r\n"))
+        elif line_end == position:
+            self._finish()
+        return after
+
+    def _read_head(self, lines: list[bytes]) -> None:
         status_line = _STATUS_LINE.fullmatch(lines[0])
         if status_line is None:
             raise FramingError(f"{lines[0][:40]!r} is not an HTTP/1.x status line")
@@ -239,10 +258,9 @@ class ResponseFramer:
         if status == 101:
             raise FramingError("the server wants to switch protocols")
         if status >= 200:
-            self.status = status
             self.headers = _parse_headers(lines[1:])
+            self.status = status
             self._choose_body(http_1_1=status_line[1] == b"1")
-        return head_end + 4
 
     def _choose_body(self, *, http_1_1: bool) -> None:
         connection = {t.strip() for t in self.headers.get("connection", "").lower().split(",")}
@@ -254,7 +272,9 @@ class ResponseFramer:
         elif coding is not None:
             if coding.strip().lower() != "chunked":
                 raise FramingError(f"transfer coding {coding!r} was not asked for")
-            self._state = _State.CHUNK_SIZE
+            # RFC 9112 6.1: where the framing may have been misread on the way, use it once only.
+            self.keep_alive = self.keep_alive and http_1_1 and length is None
+            self._state = _CHUNK_SIZE
         elif length is not None:
             lengths = {part.strip() for part in length.split(",")}
             only = lengths.pop()
@@ -264,15 +284,10 @@ class ResponseFramer:
             if self._left == 0:
                 self._finish()
             else:
-                self._state = _State.LENGTH
+                self._state = _LENGTH
         else:
             self.keep_alive = False
-            self._state = _State.UNTIL_CLOSE
-
-
-def _may_become_chunk_line(tail: bytes) -> bool:
-    size = tail.partition(b";")[0].rstrip(b"\r").rstrip(b" \t")
-    return not size or re.fullmatch(rb"[0-9A-Fa-f]{1,15}", size) is not None
+            self._state = _UNTIL_CLOSE
 
 
 def _parse_headers(lines: list[bytes]) -> dict[str, str]:

@@ -25,6 +25,10 @@ SPIN_NS = 200_000
 """Sleeping ends this long before a planned send and polling begins: a sleep is late by 60 to
 150 µs, and its length comes in whole milliseconds."""
 TIMEOUT_CHECK_NS = 50 * NS_PER_MS
+REPLACE_WITHIN_NS = NS_PER_S
+"""A kept-alive connection that ends this soon after a request was sent on it, without a byte of an
+answer, was being closed when the request went out: longer than any round trip. One that ends later
+ended at work on the request, and that is a failure."""
 MAX_READS = 4_000_000
 """Most reads of one answer that are taken: a server that sends byte by byte fills no memory."""
 
@@ -57,6 +61,8 @@ class Transport:
     @property
     def next_send_ns(self) -> int | None:
         """The earliest planned instant that has not come yet; None when nothing is planned."""
+        while self._due and self._due[0][2].ended:
+            heapq.heappop(self._due)
         return self._due[0][0] if self._due else None
 
     def submit(self, target: Target, payload: bytes, planned_ns: int, owner: Hashable) -> Sending:
@@ -112,6 +118,7 @@ class Transport:
     def close(self) -> None:
         """Closes every connection; calls under way are lost, so cut them first."""
         for connection in list(self._connections.values()):
+            connection.target.idle.clear()
             self._drop(connection)
         self._poller.close()
 
@@ -148,9 +155,7 @@ class Transport:
     def _prepare_connections(self, now_ns: int) -> None:
         while self._prepare and self._prepare[0][0] <= now_ns:
             sending = heapq.heappop(self._prepare)[2]
-            gate = sending.target.gate
-            room = gate.slots is None or gate.taken < gate.slots
-            if room and not sending.admitted and not sending.ended:
+            if sending.target.room and not sending.admitted and not sending.ended:
                 self._take_connection(sending)
 
     def _arrive(self, sending: Sending) -> None:
@@ -160,8 +165,16 @@ class Transport:
         gate = sending.target.gate
         if gate.enter():
             self._admit(sending, sending.exchange.planned_ns)
-        else:
-            gate.wait(sending.owner, sending)
+            return
+        gate.wait(sending.owner, sending)
+        connection = sending.connection
+        if connection is not None:
+            # It would grow old while the call waits; whoever is let in first may have it.
+            self._part(sending)
+            if connection.connected:
+                self._keep(connection)
+            else:
+                self._drop(connection)
 
     def _admit(self, sending: Sending, at_ns: int) -> None:
         if sending.ended:
@@ -192,10 +205,26 @@ class Transport:
                 connection.sending = sending
                 connection.reused = True
                 sending.connection = connection
+                target.busy += 1
                 return
             self._drop(connection)
             sending.exchange.replaced_connections += 1
         self._connect(sending, target.addresses)
+
+    def _part(self, sending: Sending) -> None:
+        """Takes a call and its connection apart, as if it had never had one."""
+        connection = sending.connection
+        assert connection is not None
+        connection.sending = sending.connection = None
+        sending.target.busy -= 1
+        exchange = sending.exchange
+        exchange.connect_start_ns = exchange.connect_end_ns = None
+        exchange.sent_ns = exchange.sent_end_ns = None
+
+    def _keep(self, connection: Connection) -> None:
+        """Puts a connection that no call has any more among the idle ones."""
+        connection.begin()
+        connection.target.idle.append(connection)
 
     def _still_open(self, connection: Connection) -> bool:
         try:

@@ -47,9 +47,10 @@ def resolve(url: Url) -> tuple[Address, ...]:
     """
     try:
         found = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not a host name"
         raise DeploymentError(
-            f"The host name {url.host!r} cannot be resolved ({error.strerror}). "
+            f"The host name {url.host!r} cannot be resolved ({reason}). "
             "Check the URL and the network"
         ) from error
     return tuple(

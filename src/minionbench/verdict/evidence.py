@@ -78,6 +78,7 @@ class Evidence:
 
     @cached_property
     def arrivals(self) -> list[Arrival]:
+        """How well the arrival of each answer was observed, where that was recorded."""
         return [reply.arrival for reply in self.replies if reply.arrival is not None]
 
     @cached_property

@@ -120,7 +120,8 @@ def stamp_source(evidence: Evidence) -> Finding:
     reads = sum(arrival.reads for arrival in evidence.arrivals)
     if not reads:
         return NotChecked(rule="stamp_source", why="no read of an answer was recorded")
-    share = 1 - sum(arrival.kernel_reads for arrival in evidence.arrivals) / reads
+    unstamped = reads - sum(arrival.kernel_reads for arrival in evidence.arrivals)
+    share = unstamped / reads
     return held(
         "stamp_source",
         share,

@@ -43,10 +43,12 @@ class Told(NamedTuple):
 
     @property
     def statement(self) -> str:
+        """What the user says."""
         return self.kind.statement.format(value=self.value)
 
     @property
     def answer(self) -> str:
+        """What the assistant says when it is asked."""
         return self.kind.answer.format(value=self.value)
 
 

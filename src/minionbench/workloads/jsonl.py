@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import zlib
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
@@ -86,7 +87,7 @@ def read_lines(path: str | PathLike[str]) -> Lines:
     if data.startswith(GZIP_MAGIC):
         try:
             data = gzip.decompress(data)
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise SchemaError(f"{file} is a broken gzip file: {error}.") from error
     lines = tuple(_parsed(file, data.removeprefix(b"\xef\xbb\xbf").split(b"\n")))
     if not lines:

@@ -57,6 +57,7 @@ class Problem(NamedTuple):
 
     @property
     def solution(self) -> str:
+        """The worked solution with its last line, the answer."""
         return "\n".join((*self.lines, f"Answer: {self.answer}"))
 
 

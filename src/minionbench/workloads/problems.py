@@ -85,7 +85,8 @@ def boxed_answer(solution: str) -> str | None:
     if not mark or not rest:
         return None
     if not rest.startswith("{"):
-        return rest.split("$")[0].split()[0].rstrip(".,") or None
+        words = rest.partition("$")[0].split()
+        return (words[0].rstrip(".,") or None) if words else None
     depth = 0
     for at, character in enumerate(rest):
         depth += (character == "{") - (character == "}")

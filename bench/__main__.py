@@ -1,0 +1,41 @@
+"""`python -m bench`: every figure of bench/README.md as JSON; exit 1 where a target is missed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from bench import accuracy, engine_overhead, startup
+
+PARTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "startup": startup.measure,
+    "engine_overhead": engine_overhead.measure,
+    "accuracy": accuracy.measure,
+}
+
+
+def all_met(part: object) -> bool:
+    """Whether no `met`, at any depth, says that a target was missed."""
+    if isinstance(part, list):
+        return all(map(all_met, part))
+    if not isinstance(part, dict):
+        return True
+    met = part.get("met", True)
+    own = all(met.values()) if isinstance(met, dict) else bool(met)
+    return own and all(map(all_met, part.values()))
+
+
+def main() -> int:
+    """Measures everything, quickest first."""
+    results = {}
+    for name, measure in PARTS.items():
+        print(f"{name} …", file=sys.stderr, flush=True)
+        results[name] = measure()
+    print(json.dumps(results, indent=2))
+    return 0 if all_met(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

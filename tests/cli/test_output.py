@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from minionbench.cli.output import FIELDS, FORMATS
+from minionbench.schema import BenchmarkRun, MetricResult
+from tests.cli import sample
+
+FAILED = sample.cell("decode", tpot_s=MetricResult.error('reset: "by|peer"\nand more, it said'))
+RUN = sample.run(sample.candidate(sample.cell("prefill"), FAILED))
+
+
+def as_form(form: str) -> str:
+    return FORMATS[form](RUN, None)
+
+
+def test_json_is_the_document_itself() -> None:
+    assert BenchmarkRun.from_json(as_form("json")) == RUN
+
+
+def test_jsonl_has_a_row_for_each_metric_of_candidate_and_cells() -> None:
+    rows = [json.loads(line) for line in as_form("jsonl").splitlines()]
+    assert all(tuple(row) == FIELDS for row in rows)
+    (candidate,) = RUN.candidates
+    assert len(rows) == len(candidate.metrics) + sum(len(c.metrics) for c in candidate.cells)
+    (ttft,) = [row for row in rows if (row["cell"], row["metric"]) == ("prefill", "ttft_s")]
+    assert ttft == {
+        "run_id": sample.RUN_ID,
+        "candidate": "reference/q8_0",
+        "cell": "prefill",
+        "workload": "prefill",
+        "metric": "ttft_s",
+        "status": "ok",
+        "value": 0.0162,
+        "unit": "s",
+        "low": 0.0159,
+        "high": 0.0168,
+        "level": 0.95,
+        "n": 10,
+        "why": None,
+    }
+
+
+def test_csv_and_jsonl_hold_the_same() -> None:
+    flat = [json.loads(line) for line in as_form("jsonl").splitlines()]
+    read = list(csv.DictReader(io.StringIO(as_form("csv"))))
+    assert read == [
+        {name: "" if value is None else str(value) for name, value in row.items()} for row in flat
+    ]
+
+
+def test_a_markdown_cell_cannot_break_its_table() -> None:
+    lines = as_form("md").splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert len(table) == 4
+    assert {line.count("|") for line in table} == {8}
+    assert "| prefill | 30 | 16.2 (15.9–16.8) |" in table[2]
+    hostile = sample.run(sample.candidate(sample.cell("a|b"), version="x"))
+    assert "a\\|b" in FORMATS["md"](hostile, None)
+
+
+@pytest.mark.parametrize("form", list(FORMATS))
+def test_each_form_ends_its_last_line(form: str) -> None:
+    assert as_form(form).endswith("\n")

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import io
+import re
+
+from minionbench.cli.progress import Progress, bar
+from minionbench.clock import monotonic_ns
+from minionbench.exchange import Outcome
+from minionbench.load import ClosedLoop
+from minionbench.measuring import Cell
+from minionbench.units import NS_PER_MS
+from tests import making
+from tests.study import Questions
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def cells() -> list[Cell]:
+    """One cell of five requests, asked twice, and two to warm up."""
+    requests = tuple(Questions().requests(7, 0))
+    return [
+        Cell(
+            cell_id="balanced",
+            workload="balanced",
+            version=1,
+            source="test",
+            seed=0,
+            load=ClosedLoop(),
+            repeats=2,
+            warmup=requests[5:],
+            requests=requests[:5],
+        )
+    ]
+
+
+def watch(out: io.StringIO) -> Progress:
+    now_ms = monotonic_ns() / NS_PER_MS
+    progress = Progress(out)
+    progress.plan("benchmark_20261121_201100", "reference/q8_0", cells())
+    progress.stage("starting reference/q8_0")
+    for i in range(4):
+        outcome = Outcome.RESET if i == 3 else Outcome.OK
+        progress.record(making.record(now_ms, now_ms, (now_ms,), outcome=outcome))
+    progress.stage("balanced, repeat 1 of 2")
+    progress.done()
+    return progress
+
+
+def test_plain_lines_where_there_is_no_terminal() -> None:
+    out = io.StringIO()
+    watch(out)
+    lines = re.sub(r"\[ *\d+ s\]", "[n s]", out.getvalue()).splitlines()
+    assert lines == [
+        "benchmark_20261121_201100: reference/q8_0, 12 requests",
+        "[n s] starting reference/q8_0",
+        "[n s] balanced, repeat 1 of 2",
+    ]
+
+
+def test_on_a_terminal_one_line_lives_and_is_taken_away() -> None:
+    out = Terminal()
+    watch(out)
+    first, rest = out.getvalue().split("\n")
+    assert first == "\r\x1b[Kbenchmark_20261121_201100: reference/q8_0, 12 requests"
+    drawn = rest.split("\r\x1b[K")
+    assert drawn[-1] == ""
+    progress, failed, left, stage = drawn[-2].split("  ")
+    assert (progress, failed, stage) == (
+        f"{bar(4, 12)} 4/12",
+        "1 failed",
+        "balanced, repeat 1 of 2",
+    )
+    assert left.endswith(" left")
+
+
+def test_a_run_goes_on_when_nobody_can_be_told() -> None:
+    out = Terminal()
+    out.close()
+    # `closed` makes every write fail, as a terminal that went away does.
+    progress = Progress(Terminal())
+    progress.out = out
+    progress.stage("goes on")
+    progress.record(making.record())
+    progress.done()
+    assert progress.finished == 1
+
+
+def test_the_bar_fills_with_what_is_done() -> None:
+    assert bar(0, 12) == "─" * 24
+    assert bar(6, 12) == "━" * 12 + "─" * 12
+    assert bar(12, 12) == "━" * 24
+    assert bar(0, 0) == "─" * 24
