@@ -24,7 +24,7 @@ def missing_packages(for_tests: bool) -> list[str]:
     """
     missing = []
     if not has_venv():
-        missing.append("python3-venv")
+        missing.append("python{}.{}-venv".format(*sys.version_info[:2]))
     if sys.platform == "linux" and not has_library("libgomp.so.1"):
         missing.append("libgomp1")
     if for_tests:

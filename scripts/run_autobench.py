@@ -18,9 +18,9 @@ try:
 except ModuleNotFoundError as missing:
     if __name__ != "__main__":
         raise
-    requirements = Path(__file__).resolve().parent.parent / "requirements.txt"
-    line = shlex.join([sys.executable, "-m", "pip", "install", "-r", str(requirements)])
-    print(f"{missing.name} is not installed here. Install it with: {line}", file=sys.stderr)
+    root = shlex.quote(str(Path(__file__).resolve().parent.parent))
+    line = f"cd {root} && {shlex.quote(sys.executable)} -m pip install -r requirements.txt"
+    print(f"{missing.name} is not installed here. This installs it: {line}", file=sys.stderr)
     sys.exit(NOT_INSTALLED)
 
 __all__ = ["main", "run_benchmark"]

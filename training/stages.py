@@ -185,7 +185,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("repeats", 400, 0.015, draw_repeats),
     Stage("spans", 300, 0.015, draw_spans),
     Stage("records", 200, 0.01, draw_records),
-    Stage("short-texts", 400, 0.01, draw_conversations(SHARES_FIRST, SHORT_SIZES)),
-    Stage("full-texts", 800, 0.01, draw_conversations(SHARES_LAST, FULL_SIZES)),
-    Stage("settling", 400, 0.01, draw_conversations(SHARES_LAST, FULL_SIZES), decay=1.0),
+    Stage("short-texts", 400, 0.015, draw_conversations(SHARES_FIRST, SHORT_SIZES)),
+    Stage("full-texts", 800, 0.015, draw_conversations(SHARES_LAST, FULL_SIZES)),
+    Stage("settling", 400, 0.015, draw_conversations(SHARES_LAST, FULL_SIZES), decay=1.0),
 )

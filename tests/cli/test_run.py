@@ -262,7 +262,9 @@ def test_a_server_that_is_not_there_gives_a_document_of_errors(
     assert result.code == 1
     (candidate,) = document(tmp_path).candidates
     assert {metric.status for metric in candidate.metrics.values()} == {"error"}
-    assert str(port) in (candidate.latency_ms.error_message or "")
+    message = candidate.latency_ms.error_message or ""
+    assert str(port) in message
+    assert result.err.splitlines()[-1] == f"minionbench: {message}"
 
 
 @contextmanager

@@ -94,7 +94,7 @@ def test_failed_requests_stand_beside_the_others() -> None:
     assert any("27/30" in line for line in lines)
 
 
-def test_doubts_are_said_once_with_their_advice_and_notes_come_last() -> None:
+def test_doubts_are_said_once_with_their_advice_and_what_was_not_checked_comes_last() -> None:
     note = sample.reason("note", "drift", message="not checked: too few items", advice=None)
     bad = sample.reason("invalid", message="Requests left 30 ms late.")
     run = sample.run(
@@ -105,16 +105,21 @@ def test_doubts_are_said_once_with_their_advice_and_notes_come_last() -> None:
         )
     )
     lines = plain(run)
-    assert lines[lines.index("  Verdict: suspect (prefill, balanced), invalid (decode)") + 1 :][
-        :6
-    ] == [
+    start = lines.index("  Verdict: suspect (prefill, balanced), invalid (decode)") + 1
+    assert lines[start : start + 6] == [
         "    suspect: start_lag (prefill, balanced): Requests left 3 ms late.",
         "      → Free a core.",
         "    invalid: start_lag (decode): Requests left 30 ms late.",
         "      → Free a core.",
-        "    note: drift: not checked: too few items",
+        "    not checked: drift (too few items)",
         "",
     ]
+
+
+def test_many_rules_that_could_not_be_checked_are_counted() -> None:
+    notes = [sample.reason("note", f"rule_{i}", advice=None) for i in range(9)]
+    lines = plain(sample.run(sample.candidate(sample.cell("prefill", *notes))))
+    assert "    not checked: 9 rules; --format json says why" in lines
 
 
 def test_a_run_that_was_cut_short_says_so() -> None:
@@ -129,11 +134,18 @@ def test_a_run_that_was_cut_short_says_so() -> None:
     assert "the run was interrupted" in lines
 
 
-def test_candidates_without_cells_are_a_list() -> None:
+def test_a_deployment_that_could_not_be_measured_says_why_in_full() -> None:
+    long = "No server answers at http://127.0.0.1:1: " + "the connection is refused; " * 5
+    failed = registry_metrics(MetricResult.error(long.strip()))
+    text = " ".join(" ".join(plain(sample.run(sample.candidate(metrics=failed)))).split())
+    assert f"Not measured: {long.strip()} Document" in text
+
+
+def test_models_of_a_registry_are_a_list() -> None:
     failed = registry_metrics(MetricResult.error("Model path does not exist: /m"))
     run = sample.run(
-        sample.candidate(),
-        sample.candidate(version="gone\x1b[2J", metrics=failed, quantization=None),
+        sample.candidate(factors=None),
+        sample.candidate(version="gone\x1b[2J", factors=None, metrics=failed, quantization=None),
         dry_run=True,
     )
     lines = plain(run)
@@ -144,7 +156,7 @@ def test_candidates_without_cells_are_a_list() -> None:
 
 
 def test_a_large_registry_does_not_flood_the_terminal() -> None:
-    run = sample.run(*[sample.candidate() for _ in range(MOST_CANDIDATES + 7)])
+    run = sample.run(*[sample.candidate(factors=None) for _ in range(MOST_CANDIDATES + 7)])
     lines = plain(run)
     assert len(lines) < MOST_CANDIDATES + 10
     assert any("and 7 more" in line for line in lines)

@@ -30,5 +30,10 @@ def test_what_follows_the_first_line_is_indented() -> None:
 
 
 @given(st.text(), st.integers(20, 100))
-def test_no_wrapped_line_is_too_long(text: str, columns: int) -> None:
-    assert all(len(line) <= columns for line in wrapped(text, columns, "  - "))
+def test_a_wrapped_line_is_too_long_only_for_a_word_that_is(text: str, columns: int) -> None:
+    for line in wrapped(text, columns, "  - "):
+        assert len(line) <= columns or len(line.removeprefix("  - ").split()) == 1
+
+
+def test_lines_of_a_message_stay_lines() -> None:
+    assert list(wrapped("last words:\n  a\n  b", 40, "- ")) == ["- last words:", "    a", "    b"]

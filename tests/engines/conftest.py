@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def start_engine(model_file: Path, tmp_path: Path) -> Iterator[Callable[..., Lla
     """Starts engines with settings of the test's own; they are ended with the test."""
     started = []
 
-    def start_one(path: Path = model_file, **settings: object) -> LlamaCppEngine:
+    def start_one(path: Path = model_file, **settings: Any) -> LlamaCppEngine:
         engine = start(path, "random", EngineSettings(**settings), log_folder=tmp_path / "log")
         started.append(engine)
         return engine

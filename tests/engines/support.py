@@ -31,13 +31,18 @@ def eventually(condition: Callable[[], bool]) -> bool:
     return condition()
 
 
-def is_gone(pid: int) -> bool:
-    """Whether a process has ended; one that nobody has reaped yet counts as ended."""
+def state_of(pid: int) -> str:
+    """The kernel's letter for what a process is doing; X when there is none."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return True
-    return status.rpartition(")")[2].split()[0] in "ZX"
+        return "X"
+    return status.rpartition(")")[2].split()[0]
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; one that nobody has reaped yet counts as ended."""
+    return state_of(pid) in "ZX"
 
 
 def children() -> set[int]:

@@ -217,6 +217,12 @@ def test_missing_weights_are_counted_to_the_byte(tmp_path: Path) -> None:
     assert f"so 100 ({100 * 100 / needed:.1f} %) are missing" in message
 
 
+def test_one_missing_byte_is_noticed(tmp_path: Path) -> None:
+    content = whole([ARCHITECTURE], ONE_TENSOR, 512)
+    assert reading(tmp_path, content).parameter_count == 128
+    assert "so 1 (0.2 %) are missing" in complaint(tmp_path, content[:-1])
+
+
 @given(cut=st.integers(min_value=0, max_value=10**9))
 def test_no_cut_file_passes_for_a_whole_one(
     tmp_path_factory: pytest.TempPathFactory, model_file: Path, cut: int

@@ -30,7 +30,16 @@ from minionbench.engines.probe import ask
 from minionbench.errors import DeploymentError, UsageError
 from minionbench.exchange import Endpoint
 from minionbench.transport.http import Url
-from tests.engines.support import PATIENCE_S, chat, children, eventually, is_gone, post, texts
+from tests.engines.support import (
+    PATIENCE_S,
+    chat,
+    children,
+    eventually,
+    is_gone,
+    post,
+    state_of,
+    texts,
+)
 from training.gguf_file import write_random_gguf
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
@@ -374,6 +383,23 @@ def test_a_file_that_only_the_engine_finds_wrong_is_told_in_its_words(
     assert "tensor 'blk.1.attn_q.weight' not found" in message
 
 
+def test_a_name_that_is_no_text_is_told(model_file: Path, tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"m\xff.gguf")
+    odd.write_bytes(model_file.read_bytes())
+    with pytest.raises(UsageError, match=r"'.*m\\udcff\.gguf' is not valid UTF-8; rename the file"):
+        start(odd, "m", EngineSettings(), log_folder=tmp_path / "log")
+
+
+def test_a_model_file_may_have_any_other_name(model_file: Path, tmp_path: Path) -> None:
+    odd = tmp_path / 'ü, "b" {c}\n.gguf'
+    odd.write_bytes(model_file.read_bytes())
+    engine = start(odd, odd.stem, EngineSettings(), log_folder=tmp_path / "log")
+    try:
+        assert chat(engine.endpoint, "hello")[0]["model"] == odd.stem
+    finally:
+        engine.stop()
+
+
 def test_a_missing_file_is_told_before_anything_is_started(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="There is no file"):
         start(tmp_path / "none.gguf", "m", EngineSettings(), log_folder=tmp_path / "log")
@@ -387,7 +413,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, folder: Path, program: str) -> Non
     """Puts a package of the engine's name where the child process finds it first."""
     (folder / "xllamacpp").mkdir(exist_ok=True)
     (folder / "xllamacpp" / "__init__.py").write_text(textwrap.dedent(program))
-    monkeypatch.setenv("PYTHONPATH", str(folder))
+    others = os.environ.get("PYTHONPATH")
+    monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{others}" if others else str(folder))
 
 
 def test_a_missing_openmp_library_is_told_with_the_command_that_helps(
@@ -481,9 +508,19 @@ def test_stopping_ends_and_reaps_the_process_and_a_second_stop_does_nothing(
     assert engine.ended() == "The engine was stopped."
 
 
+def test_the_engine_is_in_a_session_of_its_own_and_ignores_a_stray_ctrl_c(
+    engine: LlamaCppEngine,
+) -> None:
+    assert os.getsid(pid_of(engine)) == engine.pid
+    status = Path(f"/proc/{engine.pid}/status").read_text()
+    ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
+    assert ignored >> (signal.SIGINT - 1) & 1
+
+
 def test_an_engine_that_is_held_up_is_stopped_by_force(start_engine: StartEngine) -> None:
     engine = start_engine()
     os.kill(pid_of(engine), signal.SIGSTOP)
+    assert eventually(lambda: state_of(pid_of(engine)) == "T")
     engine.stop()
     assert not Path(f"/proc/{engine.pid}").exists()
 
@@ -598,8 +635,8 @@ def test_the_engine_dies_with_a_harness_that_is_killed(
             process.wait(PATIENCE_S)
             assert eventually(lambda: is_gone(pid)), case
         finally:
-            for other in others:
-                os.kill(other, signal.SIGKILL)
+            for left in [*others, *([] if is_gone(pid) else [pid])]:
+                os.kill(left, signal.SIGKILL)
 
 
 def test_the_engine_dies_with_a_harness_that_is_killed_while_the_model_loads(
@@ -652,10 +689,9 @@ def test_ctrl_c_in_the_terminal_reaches_the_harness_and_not_the_engine(
         """
     process = harness(program, model_file, tmp_path)
     with process:
-        pid = int(line_from(process))
+        assert line_from(process).isdigit()
         os.killpg(process.pid, signal.SIGINT)  # what a terminal does: to the whole group
         assert line_from(process) == "interrupted"
-        os.kill(pid, signal.SIGINT)  # and should one go astray, the engine does not mind
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()

@@ -33,7 +33,7 @@ class Peer:
         self.socket = connection
         self.number = number
         """How many connections the server had taken before this one."""
-        self._unread = b""
+        self._unread = bytearray()
 
     def read_request(self) -> bytes:
         """The next request, head and body; empty when the client has closed."""
@@ -45,10 +45,8 @@ class Peer:
         while len(self._unread) < head_end + length:
             if not self._read():
                 return b""
-        request, self._unread = (
-            self._unread[: head_end + length],
-            self._unread[head_end + length :],
-        )
+        request = bytes(self._unread[: head_end + length])
+        del self._unread[: head_end + length]
         return request
 
     def _read(self) -> bool:
@@ -204,9 +202,7 @@ def deaf_port() -> Iterator[int]:
             filler.close()
 
 
-def target_of(
-    port: int, *, slots: int | None = None, timeouts: Timeouts | None = None
-) -> Target:
+def target_of(port: int, *, slots: int | None = None, timeouts: Timeouts | None = None) -> Target:
     return Target.at(f"http://127.0.0.1:{port}/v1", slots=slots, timeouts=timeouts)
 
 

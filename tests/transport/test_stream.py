@@ -119,7 +119,7 @@ def test_why_a_connection_was_not_made_is_told() -> None:
 
 
 def test_an_address_that_cannot_be_tried_leaves_no_socket_open() -> None:
-    with pytest.raises(OSError, match="denied|unreachable|not permitted"):
+    with pytest.raises(OSError, match=r"denied|unreachable|not permitted"):
         Stream(Address(socket.AF_INET, ("255.255.255.255", 9)))
 
 

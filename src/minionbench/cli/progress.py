@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from minionbench.cli.text import printable, width
 from minionbench.clock import monotonic_ns
-from minionbench.units import NS_PER_MS, duration, seconds
+from minionbench.units import NS_PER_MS, seconds
 
 if TYPE_CHECKING:
     from minionbench.measuring import Cell
@@ -83,16 +83,16 @@ class Progress:
             parts.append(f"{self.failed} failed")
         left_s = self._left_s(now_ns)
         if left_s is not None:
-            parts.append(f"{duration(left_s)} left")
+            parts.append(f"{left_s // 60} min left" if left_s >= 120 else f"{left_s} s left")
         line = "  ".join([*parts, self._stage])
         self._write(f"\r\x1b[K{line[: width() - 1]}")
 
-    def _left_s(self, now_ns: int) -> float | None:
+    def _left_s(self, now_ns: int) -> int | None:
         """Seconds until the end if the rest goes as it has gone; None while nobody can tell."""
         if self._requests_start_ns is None or self.finished < ESTIMATE_FROM:
             return None
         each_s = seconds(now_ns - self._requests_start_ns) / self.finished
-        return float(round(each_s * (self._total - self.finished)))
+        return round(each_s * (self._total - self.finished))
 
     def _write(self, text: str) -> None:
         # Whoever reads the progress may go away; the run goes on without them.

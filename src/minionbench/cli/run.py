@@ -12,6 +12,7 @@ import click
 
 from minionbench.cli.groups import GroupedCommand, GroupedOption
 from minionbench.cli.output import FORMATS, show
+from minionbench.cli.text import printable
 from minionbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -344,12 +345,19 @@ def explain(outcome: RunOutcome) -> None:
     """Says on standard error why a run does not leave with 0."""
     if outcome.interrupted:
         click.echo(f"minionbench: interrupted; partial results kept in {outcome.path}", err=True)
-    elif outcome.failed:
-        click.echo(
-            "minionbench: something could not be measured or is not to be believed; the result "
-            "says what and why",
-            err=True,
-        )
+        return
+    if not outcome.failed:
+        return
+    whole = {
+        metric.error_message
+        for candidate in outcome.run.candidates
+        if not candidate.cells
+        for metric in candidate.metrics.values()
+    }
+    why = "something could not be measured or is not to be believed; the result says what and why"
+    if len(whole) == 1:
+        why = printable(whole.pop() or why)
+    click.echo(f"minionbench: {why}", err=True)
 
 
 def kept(settings: RunSettings, progress: Progress) -> str:

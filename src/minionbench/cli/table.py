@@ -35,6 +35,11 @@ COLUMNS = (
     Column("tpot_s", "TPOT", True),
 )
 
+MOST_NOTES = 5
+"""Rules that could not be checked, up to which each is named."""
+NOT_CHECKED = "not checked: "
+"""With this a verdict's notes begin; said once for all of them here."""
+
 COLOURS = {"valid": "green", "suspect": "yellow", "invalid": "red"}
 
 
@@ -44,14 +49,19 @@ def report(run: BenchmarkRun, path: Path | None, columns: int = 80) -> Iterator[
     `path` is where the document lies; None where it lies nowhere.
     """
     yield from heading(run, columns)
-    plain = [candidate for candidate in run.candidates if not candidate.cells]
+    listing = []
     for candidate in run.candidates:
         if candidate.cells:
             yield ""
             yield from measured(candidate, columns)
-    if plain:
+        elif candidate.factors:
+            yield ""
+            yield from unmeasured(candidate, columns)
+        else:
+            listing.append(candidate)
+    if listing:
         yield ""
-        yield from listed(plain, columns)
+        yield from listed(listing, columns)
     if not run.candidates:
         yield "No candidates."
     if run.metadata.notes:
@@ -79,8 +89,7 @@ def heading(run: BenchmarkRun, columns: int) -> Iterator[str]:
 
 def measured(candidate: BenchmarkCandidate, columns: int) -> Iterator[str]:
     """A candidate with its cells."""
-    for line in wrapped(title(candidate), columns, "", "  "):
-        yield click.style(line, bold=True)
+    yield from named(candidate, columns)
     yield ""
     yield from (f"  {line}" for line in figures(candidate.cells))
     yield ""
@@ -96,6 +105,26 @@ def measured(candidate: BenchmarkCandidate, columns: int) -> Iterator[str]:
     yield from doubts(candidate.cells, columns)
     for note in candidate.notes:
         yield from wrapped(note, columns, "  Note: ")
+
+
+def unmeasured(candidate: BenchmarkCandidate, columns: int) -> Iterator[str]:
+    """A deployment of which nothing was measured, and why."""
+    yield from named(candidate, columns)
+    yield ""
+    reasons = {reason_of(metric) for metric in candidate.metrics.values()}
+    if len(reasons) == 1:
+        yield from wrapped(f"Not measured: {reasons.pop()}", columns, "  ", "    ")
+    else:
+        for line in absences(candidate):
+            yield from wrapped(line, columns, "  ", "    ")
+    for note in candidate.notes:
+        yield from wrapped(note, columns, "  Note: ")
+
+
+def named(candidate: BenchmarkCandidate, columns: int) -> Iterator[str]:
+    """The heading of a candidate."""
+    for line in wrapped(title(candidate), columns, "", "  "):
+        yield click.style(line, bold=True)
 
 
 def title(candidate: BenchmarkCandidate) -> str:
@@ -133,7 +162,7 @@ def figures(cells: Sequence[CellResult]) -> Iterator[str]:
             metric = cell.metrics.get(column.metric)
             values.append(value(metric, factor))
             intervals.append(interval(metric, factor))
-        rows += [values, intervals]
+        rows += [values, intervals] if any(intervals) else [values]
     lines = list(aligned([head, under, *rows], [False] + [True] * (len(head) - 1)))
     yield click.style(lines[0], bold=True)
     yield click.style(lines[1], dim=True)
@@ -212,21 +241,26 @@ def method(cells: Sequence[CellResult]) -> str:
     return f"Figures are medians over requests, below them the median's {level}."
 
 
+def reason_of(metric: MetricResult) -> str | None:
+    """Why a metric has no value; None where it has one."""
+    return metric.error_message or metric.metadata.get("reason")
+
+
 def absences(candidate: BenchmarkCandidate) -> Iterator[str]:
     """What has no value and why, failures first, one line per reason."""
-    found: dict[tuple[bool, str], dict[str, list[str]]] = {}
+    found: dict[tuple[bool, str | None], dict[str, list[str]]] = {}
     places: list[tuple[str, dict[str, MetricResult]]] = [("", candidate.metrics)]
     places += [(cell.workload.name, cell.metrics) for cell in candidate.cells]
     for where, metrics in places:
         for name, metric in metrics.items():
             if metric.value is None:
-                reason = metric.error_message or str(metric.metadata.get("reason"))
-                key = (metric.status != "error", reason)
+                key = (metric.status != "error", reason_of(metric))
                 found.setdefault(key, {}).setdefault(name, []).append(where)
     for (harmless, reason), names in sorted(found.items(), key=lambda item: item[0][0]):
         said = [
-            f"{name} ({', '.join(named)})"
-            if (named := [where for where in wheres if where]) and len(named) < len(candidate.cells)
+            f"{name} ({', '.join(inside)})"
+            if (inside := [where for where in wheres if where])
+            and len(inside) < len(candidate.cells)
             else name
             for name, wheres in names.items()
         ]
@@ -244,19 +278,25 @@ def doubts(cells: Sequence[CellResult], columns: int) -> Iterator[str]:
     ]
     yield f"  Verdict: {', '.join(said)}"
     found: dict[tuple[str, str, str | None], dict[str, list[str]]] = {}
+    unchecked: dict[str, None] = {}
     for cell in cells:
         for reason in cell.verdict.reasons:
+            if reason.severity == "note":
+                unchecked[f"{reason.rule} ({reason.message.removeprefix(NOT_CHECKED)})"] = None
+                continue
             key = (reason.severity, reason.rule, reason.advice)
             found.setdefault(key, {}).setdefault(reason.message, []).append(cell.workload.name)
-    # Notes come last: they say what could not be looked at, not that something was found.
-    for (severity, rule, advice), messages in sorted(
-        found.items(), key=lambda item: item[0][0] == "note"
-    ):
+    for (severity, rule, advice), messages in found.items():
         for message, names in messages.items():
             where = "" if len(names) == len(cells) else f" ({', '.join(names)})"
             yield from wrapped(f"{severity}: {rule}{where}: {message}", columns, "    ", "      ")
         if advice:
             yield from wrapped(advice, columns, "      → ")
+    if len(unchecked) > MOST_NOTES:
+        line = f"not checked: {len(unchecked)} rules; --format json says why"
+        yield from wrapped(line, columns, "    ")
+    elif unchecked:
+        yield from wrapped(f"not checked: {'; '.join(unchecked)}", columns, "    ", "      ")
 
 
 def listed(candidates: Sequence[BenchmarkCandidate], columns: int) -> Iterator[str]:
@@ -297,4 +337,4 @@ def state(candidate: BenchmarkCandidate) -> str:
     values = sum(metric.value is not None for metric in candidate.metrics.values())
     if values:
         return f"{values} of {len(candidate.metrics)} metrics"
-    return printable(str(next(iter(candidate.metrics.values())).metadata.get("reason", "")))
+    return printable(reason_of(next(iter(candidate.metrics.values()))) or "")

@@ -28,14 +28,21 @@ def width() -> int:
 
 
 def wrapped(text: str, columns: int, first: str = "", rest: str | None = None) -> Iterator[str]:
-    """The text in lines of so many columns; `first` begins the first, `rest` the others."""
-    yield from textwrap.wrap(
-        printable(text),
-        columns,
-        initial_indent=first,
-        subsequent_indent=" " * len(first) if rest is None else rest,
-        break_on_hyphens=False,
-    ) or [first.rstrip()]
+    """The text in lines of so many columns; `first` begins the first, `rest` the others.
+
+    A word stays whole even where it is too long for a line: a path is there to be copied.
+    """
+    rest = " " * len(first) if rest is None else rest
+    for line in printable(text).splitlines() or [""]:
+        yield from textwrap.wrap(
+            line,
+            columns,
+            initial_indent=first,
+            subsequent_indent=rest,
+            break_on_hyphens=False,
+            break_long_words=False,
+        ) or [first.rstrip()]
+        first = rest
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Sequence[bool], gap: str = "  ") -> Iterator[str]:

@@ -30,19 +30,9 @@ from minionbench.transport.http import Url
 DEFAULT_CONTEXT_TOKENS = 8_192
 """Context of a slot when none is asked for and the model has more: room for the built-in
 workloads, without the gigabytes of cache that a context of 128,000 takes."""
-TERMINATE_S = 2.0
-"""Between asking the engine to end and killing it."""
-KILL_S = 10.0
-"""For the kernel to take down a killed process, with all its memory."""
 PROBE_S = 5.0
 CHECK_S = 60.0
 """For importing the engine's package, from a cold disk too."""
-LAST_WORDS = 6
-"""Lines of the log in a message."""
-MAX_REPORT_BYTES = 65_536
-
-_COMMAND = (sys.executable, "-P", "-m", "minionbench.engines.llamacpp_child")
-"""-P: no module is taken from the current folder."""
 
 
 class LlamaCppEngine:
@@ -100,8 +90,8 @@ class LlamaCppEngine:
             return None
         if self._stopped:
             return "The engine was stopped."
-        return _with_last_words(
-            f"The engine {_how_it_ended(code, self._oom_kills)}", self._log_path
+        return with_last_words(
+            f"The engine {how_it_ended(code, self._oom_kills)}", self._log_path
         )
 
     def stop(self) -> None:
@@ -112,7 +102,7 @@ class LlamaCppEngine:
         """
         if self._process.poll() is None:
             self._stopped = True
-        _end(self._process)
+        end(self._process)
 
 
 def start(
@@ -129,16 +119,22 @@ def start(
             its own last words and says what to do.
     """
     require_file(model_path)
+    try:
+        str(model_path).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"The name {str(model_path)!r} is not valid UTF-8; rename the file"
+        ) from error
     file, doubt = _look_at(model_path)
     child_settings = _child_settings(model_path, model, settings, file)
-    log_path = _new_log(log_folder)
-    oom_kills = _oom_kills()
+    log_path = new_log(log_folder)
+    oom_kills = oom_kills()
     started_ns = clock.monotonic_ns()
-    process = _spawn(log_path)
+    process = spawn(log_path)
     try:
         deadline_ns = started_ns + round(settings.start_timeout_s * units.NS_PER_S)
         key = Secret(secrets.token_urlsafe(32))
-        report = _await_report(process, child_settings, key, deadline_ns)
+        report = await_report(process, child_settings, key, deadline_ns)
         if "url" not in report:
             raise DeploymentError(
                 _start_failure(report, process, model_path, doubt, log_path, oom_kills, settings)
@@ -147,7 +143,7 @@ def start(
         context_tokens = _await_health(url, key, process, deadline_ns, log_path)
         _warm_up(url, model, key, deadline_ns, log_path)
     except BaseException:  # Ctrl-C too: nothing is left behind
-        _end(process)
+        end(process)
         raise
     now_ns = clock.monotonic_ns()
     extra_body = {"cache_prompt": settings.cache_prompt, **settings.extra_body}
@@ -190,7 +186,7 @@ def installed_version() -> str:
     """
     try:
         process = subprocess.run(
-            [*_COMMAND, "--check"],
+            [*COMMAND, "--check"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
@@ -201,7 +197,7 @@ def installed_version() -> str:
     try:
         report = json.loads(process.stdout)
     except ValueError:
-        how = _how_it_ended(process.returncode, None)
+        how = how_it_ended(process.returncode, None)
         raise DeploymentError(f"The embedded engine {how}") from None
     if "error" in report:
         raise DeploymentError(_import_failure(one_line(str(report["message"])), report["package"]))
@@ -266,75 +262,6 @@ def _notes(
     return tuple(notes)
 
 
-def _new_log(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for number in range(1, 1_000):
-            path = folder / ("engine.log" if number == 1 else f"engine-{number}.log")
-            try:
-                path.touch(0o600, exist_ok=False)
-            except FileExistsError:
-                continue
-            return path
-    except OSError as error:
-        raise DeploymentError(f"The engine's log cannot be written to {folder}: {error}") from error
-    raise DeploymentError(f"{folder} is full of engine logs; give another folder")
-
-
-def _spawn(log_path: Path) -> subprocess.Popen[bytes]:
-    command = list(_COMMAND)
-    # The signal comes when the *thread* that started the child ends, so only the main one will do.
-    if threading.current_thread() is threading.main_thread():
-        command.append("--die-with-parent")
-    # An assertion of ggml's would else start a debugger on itself to print a backtrace.
-    environment = {**os.environ, "GGML_NO_BACKTRACE": "1"}
-    try:
-        with log_path.open("ab") as log:
-            return subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=environment,
-                bufsize=0,
-                start_new_session=True,  # Ctrl-C in the terminal is for the harness alone
-            )
-    except OSError as error:
-        raise DeploymentError(f"The engine's process cannot be started: {error}") from error
-
-
-def _await_report(
-    process: subprocess.Popen[bytes], settings: dict[str, Any], key: Secret, deadline_ns: int
-) -> dict[str, Any]:
-    """What the child says once it has loaded the model; empty when it ended without a word.
-
-    `{"error": "timeout"}` when it says nothing in time.
-    """
-    assert process.stdin is not None and process.stdout is not None
-    line = json.dumps({**settings, "key": key.reveal()}).encode() + b"\n"
-    # When it has ended already, what it reported, if anything, says why.
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.write(line)
-    said = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        while not said.endswith(b"\n") and len(said) < MAX_REPORT_BYTES:
-            left_ns = deadline_ns - clock.monotonic_ns()
-            if left_ns <= 0 or not selector.select(units.seconds(left_ns)):
-                if clock.monotonic_ns() >= deadline_ns:
-                    return {"error": "timeout"}
-                continue
-            piece = os.read(process.stdout.fileno(), 4_096)
-            if not piece:
-                break
-            said += piece
-    try:
-        report = json.loads(said)
-    except ValueError:
-        return {}
-    return report if isinstance(report, dict) else {}
-
-
 def _await_health(
     url: Url, key: Secret, process: subprocess.Popen[bytes], deadline_ns: int, log_path: Path
 ) -> int | None:
@@ -352,7 +279,7 @@ def _await_health(
             reason = str(error)
         clock.sleep_s(0.02)
     raise DeploymentError(
-        _with_last_words(
+        with_last_words(
             f"The engine loaded the model but does not become ready: {reason}.", log_path
         )
     )
@@ -380,11 +307,11 @@ def _warm_up(url: Url, model: str, key: Secret, deadline_ns: int, log_path: Path
         answer = ask(url, "/chat/completions", key=key, body=body, timeout_s=left_s)
     except ProbeError as error:
         raise DeploymentError(
-            _with_last_words(f"The engine fails at its first request: {error}.", log_path)
+            with_last_words(f"The engine fails at its first request: {error}.", log_path)
         ) from error
     if answer.status != 200:
         raise DeploymentError(
-            _with_last_words(
+            with_last_words(
                 f"The engine refuses its first request: {answer.complaint()}. "
                 "The model may not be one for chat.",
                 log_path,
@@ -404,23 +331,23 @@ def _start_failure(
     kind = report.get("error")
     message = one_line(str(report.get("message", "")))
     if kind == "timeout":
-        return _with_last_words(
+        return with_last_words(
             f"The engine did not load {model_path} within {settings.start_timeout_s:g} s. "
             "Give it longer, or take a smaller model.",
             log_path,
         )
     if kind == "import":
         return _import_failure(message, report.get("package"))
-    code = _wait(process, KILL_S)
+    code = wait(process, KILL_S)
     if kind == "load":
         what = doubt or (
             f"The engine cannot load {model_path}; it may be damaged, of a kind that this version "
             "of llama.cpp does not know, or too large for the memory"
         )
-        return _with_last_words(f"{what}.", log_path)
-    how = _how_it_ended(code, oom_kills)
+        return with_last_words(f"{what}.", log_path)
+    how = how_it_ended(code, oom_kills)
     what = f"The engine {how} while it was starting with {model_path}"
-    return _with_last_words(what if doubt is None else f"{what} {doubt}.", log_path)
+    return with_last_words(what if doubt is None else f"{what} {doubt}.", log_path)
 
 
 def _import_failure(message: str, package: object) -> str:
@@ -435,94 +362,6 @@ def _import_failure(message: str, package: object) -> str:
         f"The embedded engine cannot be loaded: {message}. "
         "Install it again with `pip install --force-reinstall xllamacpp`"
     )
-
-
-def _how_it_ended(code: int | None, oom_kills_before: int | None) -> str:
-    """The rest of a sentence that begins with "The engine"."""
-    if code is None:
-        return "hangs."
-    if code >= 0:
-        return f"ended by itself with exit code {code}."
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    if -code == signal.SIGKILL:
-        now = _oom_kills()
-        if now is not None and oom_kills_before is not None and now > oom_kills_before:
-            return (
-                "was killed (SIGKILL) while the kernel ran out of memory: take a smaller model or "
-                "format, a shorter context or fewer slots."
-            )
-        return (
-            "was killed (SIGKILL), not by minionbench: by somebody, or for want of memory "
-            "(`dmesg` or the container's log tells)."
-        )
-    if -code == signal.SIGILL:
-        return "crashed (SIGILL): this processor lacks instructions that it was built for."
-    if -code in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE):
-        return f"crashed ({name})."
-    return f"was ended by {name}."
-
-
-def _oom_kills() -> int | None:
-    """Processes that Linux has killed for want of memory since it started; None elsewhere."""
-    try:
-        for line in Path("/proc/vmstat").read_text().splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    except (OSError, ValueError):
-        pass
-    return None
-
-
-def _with_last_words(sentence: str, log_path: Path) -> str:
-    """The sentence, then the end of the engine's log and where the rest is."""
-    words = last_words(log_path)
-    if not words:
-        return f"{sentence} The engine left nothing in its log, {log_path}"
-    return "\n".join(
-        [f"{sentence} The engine's last words, from {log_path}:", *(f"  {w}" for w in words)]
-    )
-
-
-def last_words(log_path: Path) -> list[str]:
-    """The last lines of the engine's log that tell something, each once; errors before all else."""
-    try:
-        with log_path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 16_384))
-            lines = file.read().decode("utf-8", "replace").splitlines()
-    except OSError:
-        return []
-    told = [one_line(line) for line in lines if line.strip()]
-    errors = [line for line in told if " E " in line[:24]]
-    unstamped = [line.partition(" E ")[2] for line in errors] or told
-    return list(dict.fromkeys(unstamped))[-LAST_WORDS:]
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Asks the process to end, kills its whole group if it does not, and reaps it."""
-    try:
-        if process.poll() is None:
-            process.terminate()
-            if _wait(process, TERMINATE_S) is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                if _wait(process, KILL_S) is None:
-                    raise DeploymentError(
-                        f"The engine (process {process.pid}) cannot be killed: a driver holds it. "
-                        "It may need a restart of the machine"
-                    )
-    finally:
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
-
-
-def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> int | None:
-    try:
-        return process.wait(timeout_s)
-    except subprocess.TimeoutExpired:
-        return None
 
 
 def _cpus(reported: Any) -> tuple[int, ...] | None:

@@ -34,14 +34,14 @@ class Target:
         self.timeouts = timeouts or Timeouts()
         self.max_body_bytes = max_body_bytes
         self.idle: list[Connection] = []
-        self.busy = 0
-        """Connections that a call has, or for which one is being made."""
+        self.connections = 0
+        """Open or being opened, the idle ones included."""
 
     @property
     def room(self) -> bool:
         """Whether a connection may be made ready for a call that has no slot yet."""
-        gate = self.gate
-        return gate.slots is None or max(gate.taken, self.busy) < gate.slots
+        slots = self.gate.slots
+        return slots is None or max(self.gate.taken, self.connections - len(self.idle)) < slots
 
     def prefer(self, address: Address) -> None:
         """Puts an address that answered first, so that the next connection begins with it."""
@@ -80,7 +80,7 @@ class Connection:
     """A stream with what is under way on it."""
 
     __slots__ = (
-        "addresses_left",
+        "addresses",
         "connected",
         "fd",
         "framer",
@@ -97,9 +97,13 @@ class Connection:
         "watched",
     )
 
-    def __init__(self, stream: Stream, target: Target, started_ns: int) -> None:
+    def __init__(
+        self, stream: Stream, target: Target, addresses: tuple[Address, ...], started_ns: int
+    ) -> None:
         self.stream = stream
         self.target = target
+        self.addresses = addresses
+        """The one that the stream goes to, then those that are left to be tried."""
         self.fd = stream.fd
         self.receive = stream.receive
         self.started_ns = started_ns
@@ -107,7 +111,6 @@ class Connection:
         self.reused = False
         self.watched = 0
         self.sending: Sending | None = None
-        self.addresses_left: tuple[Address, ...] = ()
         self.unsent: memoryview | None = None
         self.begin()
 

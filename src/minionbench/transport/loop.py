@@ -170,7 +170,7 @@ class Transport:
         connection = sending.connection
         if connection is not None:
             # It would grow old while the call waits; whoever is let in first may have it.
-            self._part(sending)
+            self._part(sending, connection)
             if connection.connected:
                 self._keep(connection)
             else:
@@ -205,26 +205,10 @@ class Transport:
                 connection.sending = sending
                 connection.reused = True
                 sending.connection = connection
-                target.busy += 1
                 return
             self._drop(connection)
             sending.exchange.replaced_connections += 1
         self._connect(sending, target.addresses)
-
-    def _part(self, sending: Sending) -> None:
-        """Takes a call and its connection apart, as if it had never had one."""
-        connection = sending.connection
-        assert connection is not None
-        connection.sending = sending.connection = None
-        sending.target.busy -= 1
-        exchange = sending.exchange
-        exchange.connect_start_ns = exchange.connect_end_ns = None
-        exchange.sent_ns = exchange.sent_end_ns = None
-
-    def _keep(self, connection: Connection) -> None:
-        """Puts a connection that no call has any more among the idle ones."""
-        connection.begin()
-        connection.target.idle.append(connection)
 
     def _still_open(self, connection: Connection) -> bool:
         try:
@@ -235,7 +219,21 @@ class Transport:
             return False
         return False
 
+    def _part(self, sending: Sending, connection: Connection) -> None:
+        """Takes a call and its connection apart, as if it had never had one."""
+        connection.sending = sending.connection = None
+        exchange = sending.exchange
+        exchange.connect_start_ns = exchange.connect_end_ns = None
+        exchange.sent_ns = exchange.sent_end_ns = None
+
+    def _keep(self, connection: Connection) -> None:
+        """Puts a connection that no call needs any more among the idle ones."""
+        connection.sending = None
+        connection.begin()
+        connection.target.idle.append(connection)
+
     def _connect(self, sending: Sending, addresses: tuple[Address, ...]) -> None:
+        """Begins to connect to the first of the addresses."""
         started_ns = monotonic_ns()
         exchange = sending.exchange
         if exchange.connect_start_ns is None:
@@ -245,10 +243,10 @@ class Transport:
         except OSError as error:
             self._not_connected(sending, addresses[1:], error)
             return
-        connection = Connection(stream, sending.target, started_ns)
+        connection = Connection(stream, sending.target, addresses, started_ns)
         connection.sending = sending
-        connection.addresses_left = addresses[1:]
         sending.connection = connection
+        sending.target.connections += 1
         self._connections[connection.fd] = connection
         connection.watched = WRITABLE
         self._poller.add(connection.fd, WRITABLE)
@@ -256,30 +254,32 @@ class Transport:
     def _connected(self, connection: Connection) -> None:
         """The attempt to connect has ended, one way or the other."""
         sending = connection.sending
+        assert sending is not None
         error = connection.stream.connect_error()
         if error is not None:
-            left = connection.addresses_left
             self._drop(connection)
-            if sending is not None:
-                sending.connection = None
-                self._not_connected(sending, left, error)
+            sending.connection = None
+            self._not_connected(sending, connection.addresses[1:], error)
             return
         connection.connected = True
+        connection.target.prefer(connection.addresses[0])
         self._watch(connection, READABLE)
-        if sending is not None:
-            sending.exchange.connect_end_ns = monotonic_ns()
-            if sending.admitted:
-                self._send(connection, sending)
+        sending.exchange.connect_end_ns = monotonic_ns()
+        if sending.admitted:
+            self._send(connection, sending)
 
     def _not_connected(
         self, sending: Sending, addresses_left: tuple[Address, ...], error: OSError
     ) -> None:
         if addresses_left:
             self._connect(sending, addresses_left)
-            return
-        where = sending.target.url.authority
-        reason = error.strerror or str(error)
-        self._fail(sending, Outcome.CONNECT_FAILED, f"no connection to {where}: {reason}")
+        elif sending.admitted:
+            where = sending.target.url.authority
+            reason = error.strerror or str(error)
+            self._fail(sending, Outcome.CONNECT_FAILED, f"no connection to {where}: {reason}")
+        else:
+            # Its instant has not come; then it is tried again, and that counts.
+            sending.exchange.connect_start_ns = None
 
     def _watch(self, connection: Connection, events: int) -> None:
         if connection.watched != events:
@@ -287,15 +287,16 @@ class Transport:
             self._poller.change(connection.fd, events)
 
     def _drop(self, connection: Connection) -> None:
-        if self._connections.pop(connection.fd, None) is not None:
+        if self._connections.get(connection.fd) is connection:
+            del self._connections[connection.fd]
             self._poller.remove(connection.fd)
+            connection.target.connections -= 1
         connection.watched = 0
         connection.stream.close()
 
     # Bytes out
 
     def _send(self, connection: Connection, sending: Sending) -> None:
-        connection.begin()
         connection.unsent = memoryview(sending.payload)
         sending.exchange.sent_ns = monotonic_ns()
         self._write(connection, sending)
@@ -364,28 +365,22 @@ class Transport:
             self._fail(sending, Outcome.MALFORMED, str(error))
             return
         connection.read_ends.append(framer.body_bytes)
-        if framer.done:
-            self._complete(connection, sending)
-        elif framer.body_bytes > sending.target.max_body_bytes:
-            limit = sending.target.max_body_bytes
+        if framer.body_bytes > connection.target.max_body_bytes:
+            limit = connection.target.max_body_bytes
             self._fail(sending, Outcome.TOO_LARGE, f"the answer is longer than {limit} bytes")
+        elif framer.done:
+            self._complete(connection, sending)
 
     def _lost_while_idle(self, connection: Connection) -> None:
+        """A connection on which nothing was asked has ended, or talks nonsense."""
         sending = connection.sending
         self._drop(connection)
         if sending is None:
             connection.target.idle.remove(connection)
         else:
-            self._replace_connection(sending)
-
-    def _replace_connection(self, sending: Sending) -> None:
-        """Connects anew for a call whose connection the server closed before it could answer."""
-        exchange = sending.exchange
-        exchange.replaced_connections += 1
-        exchange.connect_start_ns = exchange.connect_end_ns = None
-        exchange.sent_ns = exchange.sent_end_ns = None
-        sending.connection = None
-        self._connect(sending, sending.target.addresses)
+            # It was made ready for a call, which finds another one when its instant has come.
+            sending.exchange.replaced_connections += 1
+            self._part(sending, connection)
 
     def _broken(self, connection: Connection, error: OSError | None) -> None:
         """The peer has closed (`error` None) or reset the connection."""
@@ -393,23 +388,21 @@ class Transport:
         if sending is None or sending.exchange.sent_ns is None:
             self._lost_while_idle(connection)
             return
-        if not connection.user_ns:
-            if connection.reused:
-                # The server closed an idle connection while the request was on its way to it.
-                self._drop(connection)
-                self._replace_connection(sending)
-                return
-            how = "closed" if error is None else "reset"
-            self._fail(sending, Outcome.RESET, f"the server {how} the connection without an answer")
-        elif error is None and connection.framer.end_of_stream():
-            self._complete(connection, sending)
+        how = "closed" if error is None else "reset"
+        if connection.user_ns:
+            if error is None and connection.framer.end_of_stream():
+                self._complete(connection, sending)
+            else:
+                message = f"the server {how} the connection in the middle of its answer"
+                self._fail(sending, Outcome.TRUNCATED, message)
+        elif connection.reused and monotonic_ns() - sending.exchange.sent_ns < REPLACE_WITHIN_NS:
+            self._drop(connection)
+            self._part(sending, connection)
+            sending.exchange.replaced_connections += 1
+            self._connect(sending, sending.target.addresses)
         else:
-            how = "closed" if error is None else "reset"
-            self._fail(
-                sending,
-                Outcome.TRUNCATED,
-                f"the server {how} the connection in the middle of its answer",
-            )
+            message = f"the server {how} the connection without an answer"
+            self._fail(sending, Outcome.RESET, message)
 
     # Endings
 
@@ -417,10 +410,8 @@ class Transport:
         """The whole answer is here, whatever it says."""
         connection.take_down(sending.exchange, self.bridge)
         self._end(sending, sending.exchange.read_ns[-1])
-        framer = connection.framer
-        if framer.keep_alive and not framer.surplus and connection.unsent is None:
-            connection.sending = None
-            sending.target.idle.append(connection)
+        if connection.framer.keep_alive and connection.unsent is None:
+            self._keep(connection)
         else:
             self._drop(connection)
 
@@ -459,7 +450,14 @@ class Transport:
         limits = sending.target.timeouts
         sent_ns = sending.exchange.sent_ns
         if not connection.connected:
-            if now_ns - connection.started_ns > limits.connect_s * NS_PER_S:
+            # Each address has its share, so that one that swallows everything hides no other.
+            share_s = limits.connect_s / len(sending.target.addresses)
+            if now_ns - connection.started_ns <= share_s * NS_PER_S:
+                return
+            if len(connection.addresses) > 1:
+                self._drop(connection)
+                self._connect(sending, connection.addresses[1:])
+            else:
                 message = f"no connection within {limits.connect_s:g} s"
                 self._fail(sending, Outcome.CONNECT_TIMEOUT, message)
         elif sent_ns is None:
