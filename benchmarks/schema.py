@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from minionbench.errors import SchemaError
+from minionbench.names import REGISTRY_METRICS
 from minionbench.schema import (
-    REGISTRY_METRICS,
     SCHEMA_VERSION,
     BenchmarkCandidate,
     BenchmarkRun,

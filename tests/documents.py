@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from minionbench.names import REGISTRY_METRICS
 from minionbench.schema import (
-    REGISTRY_METRICS,
     BenchmarkCandidate,
     BenchmarkRun,
     CellResult,

@@ -17,7 +17,7 @@ PACKAGE = "minionbench"
 SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "clock", "units"),
+    ("errors", "clock", "units", "names"),
     ("records", "exchange", "schema"),
     ("stats", "metrics"),
     ("transport", "wire"),

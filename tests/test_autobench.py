@@ -13,8 +13,8 @@ import pytest
 
 from minionbench.autobench import AutobenchOutcome, run_autobench, run_benchmark
 from minionbench.errors import SchemaError, SetupError, UsageError
+from minionbench.names import REGISTRY_METRICS
 from minionbench.schema import (
-    REGISTRY_METRICS,
     BenchmarkCandidate,
     BenchmarkRun,
     MetricResult,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import math
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import date
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from minionbench.errors import SchemaError, SetupError, UsageError
+from minionbench.names import REGISTRY_METRICS
 from minionbench.schema import (
-    REGISTRY_METRICS,
     SCHEMA_VERSION,
     BenchmarkRun,
     Factors,
@@ -37,6 +39,7 @@ from minionbench.schema import (
     registry_metrics,
     write_atomically,
 )
+from minionbench.schema.complaint import schema_error
 from tests.documents import (
     SHA256,
     candidate,
@@ -409,6 +412,8 @@ def test_each_metric_of_the_registry_benchmark_is_always_there(name: str) -> Non
         (("candidates", 0, "cells", 0, "load", "concurrency"), 0),
         (("candidates", 0, "cells", 0, "verdict", "status"), "fine"),
         (("candidates", 0, "cells", 0, "verdict", "reasons", 0, "severity"), "bad"),
+        (("candidates", 0, "cells", 0, "verdict", "reasons", 0, "measured"), [5]),
+        (("candidates", 0, "cells", 0, "verdict", "reasons", 0, "limit"), math.nan),
         (("candidates", 0, "cells", 0, "records", "sha256"), "ABC"),
         (("candidates", 0, "cells", 0, "records", "rows"), -1),
         (("schema_version",), True),
@@ -566,6 +571,26 @@ def test_a_document_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
         BenchmarkRun.load("a\0b")
 
 
+def test_a_fault_without_words_of_its_own_is_told_in_those_of_pydantic() -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(dict[str, date]).validate_python({"day": "never"})
+    error = schema_error(caught.value, "a file")
+    assert error.path == "day"
+    assert "valid date" in str(error)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_loading_leaves_the_collector_as_it_was(enabled: bool) -> None:
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        BenchmarkRun.from_json(json.dumps(FULL))
+        refusal("nonsense")
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()
+
+
 # Migration
 
 
@@ -594,6 +619,13 @@ def test_a_migrated_document_is_saved_in_the_present_form(tmp_path: Path) -> Non
     ORACLE.validate(tree(loaded))
 
 
+def test_an_error_without_a_message_says_that_there_was_none() -> None:
+    document = prototype_document()
+    at(document, "candidates", 0, "metrics", "tokens_per_sec")["error_message"] = None
+    loaded = BenchmarkRun.from_json(json.dumps(document))
+    assert loaded.candidates[0].tokens_per_sec == MetricResult.error("no message was recorded")
+
+
 def test_metrics_that_the_prototype_left_out_are_skipped() -> None:
     document = prototype_document()
     del document["candidates"][0]["metrics"]["latency_ms"]
@@ -609,7 +641,13 @@ def test_metrics_that_the_prototype_left_out_are_skipped() -> None:
         (("candidates", 0, "metrics", "peak_ram_mb", "value"), 0.0, None),
         (("candidates", 0, "model_type"), "odd", None),
         (("candidates", 0), 3, None),
+        (("candidates", 0, "metrics"), 3, None),
+        (("candidates", 0, "metrics", "latency_ms"), 3, None),
+        (("candidates", 0, "metrics", "latency_ms", "metadata"), 3, None),
+        (("candidates", 0, "metrics", "peak_ram_mb", "metadata"), 3, None),
         (("candidates",), {}, None),
+        (("metadata",), 3, None),
+        (("system_info",), 3, None),
         (("system_info", "cpu_count"), "8", None),
         (("surprise",), 1, None),
         (("metadata", "notes"), [], "schema_version"),

@@ -181,6 +181,21 @@ def test_a_folder_that_cannot_be_used_says_what_to_do(tmp_path: Path) -> None:
             reserve(folder, NOW)
 
 
+def test_a_second_is_looked_for_in_the_next_hour_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("minionbench.store.run_folder.SECONDS_TRIED", 2)
+    with reserve(tmp_path, NOW), reserve(tmp_path, NOW), pytest.raises(SetupError, match="taken"):
+        reserve(tmp_path, NOW)
+
+
+def test_a_log_folder_that_cannot_be_made_is_a_set_up_error(tmp_path: Path) -> None:
+    with reserve(tmp_path, NOW) as folder:
+        (folder.folder / "logs").write_text("")
+        with pytest.raises(SetupError, match="logs"):
+            folder.log_folder()
+
+
 def test_a_run_without_any_result_leaves_nothing(tmp_path: Path) -> None:
     with reserve(tmp_path, NOW) as folder:
         folder.journal()

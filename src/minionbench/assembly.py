@@ -220,3 +220,21 @@ def load_document(load: Load, seed: int) -> LoadDocument:
         burstiness=None if constant else load.burstiness,
         seed=seed,
     )
+
+
+def stamp_source(measured: Sequence[Measured]) -> str | None:
+    """Where the receive stamps came from: `kernel` when any did, else `user`; None without reads.
+
+    The first packets after a host's first use of kernel stamps carry none; how many did is for
+    the verdict.
+    """
+    arrivals = [
+        call.reply.arrival
+        for outcome in measured
+        for record in outcome.records
+        for call in record.calls
+        if call.reply.arrival is not None
+    ]
+    if not arrivals:
+        return None
+    return "kernel" if any(arrival.kernel_reads for arrival in arrivals) else "user"

@@ -10,7 +10,12 @@ from typing import Any
 
 import msgspec
 
-from minionbench.assembly import measured_candidate, metadata, unmeasured_candidate
+from minionbench.assembly import (
+    measured_candidate,
+    metadata,
+    stamp_source,
+    unmeasured_candidate,
+)
 from minionbench.deployments.single import Local
 from minionbench.engines.catalog import ModelSpec, open_engine
 from minionbench.engines.engine import Engine, EngineFacts, EngineSettings
@@ -184,7 +189,7 @@ def _run(
 ) -> tuple[BenchmarkRun, bool]:
     stop = StopSwitch()
     observer.plan(folder.run_id, spec.text, cells)
-    system = system_info("user" if sys.platform != "linux" else "kernel")
+    system = system_info()
     git = git_facts()
     notes: list[str] = []
     if settings.dry_run:
@@ -193,7 +198,8 @@ def _run(
         )
         notes.extend(f"planned: {_describe(cell)}" for cell in cells)
     else:
-        candidate = _measure(settings, spec, cells, folder, observer, stop)
+        candidate, source = _measure(settings, spec, cells, folder, observer, stop)
+        system = system.model_copy(update={"stamp_source": source})
     interrupted = stop.why is not None
     if interrupted:
         notes.append(f"{INTERRUPTED} before all its requests were sent")
@@ -220,7 +226,8 @@ def _measure(
     folder: RunFolder,
     observer: Observer,
     stop: StopSwitch,
-) -> BenchmarkCandidate:
+) -> tuple[BenchmarkCandidate, str | None]:
+    """The candidate, and where its receive stamps came from."""
     observer.stage(f"starting {spec.text or settings.deployment.url}")
     cold = None if settings.engine.cache_prompt else True
     try:
@@ -242,9 +249,10 @@ def _measure(
                 )
             facts = engine.facts
     except DeploymentError as error:
-        return unmeasured_candidate(_factors(settings, spec, None), MetricResult.error(str(error)))
+        failed = MetricResult.error(str(error))
+        return unmeasured_candidate(_factors(settings, spec, None), failed), None
     observer.stage("computing the metrics")
-    return measured_candidate(
+    candidate = measured_candidate(
         measured,
         _factors(settings, spec, facts),
         facts,
@@ -252,6 +260,7 @@ def _measure(
         _cell_settings(settings, measured),
         cold=cold,
     )
+    return candidate, stamp_source(measured)
 
 
 def _model(settings: RunSettings) -> ModelSpec:

@@ -17,12 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from minionbench.engines import placement
+from minionbench.engines import llamacpp, placement
 from minionbench.engines.engine import EngineSettings
 from minionbench.engines.llamacpp import (
     LlamaCppEngine,
     installed_version,
-    last_words,
     start,
     version_of,
 )
@@ -329,18 +328,6 @@ def test_a_log_folder_that_cannot_be_made_is_told(model_file: Path, tmp_path: Pa
         start(model_file, "random", EngineSettings(), log_folder=tmp_path / "file")
 
 
-def test_last_words_are_errors_first_each_once_and_fit_to_print(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    log.write_bytes(
-        b"0.00.001.000 I srv init\n0.00.002.000 E cannot\x1b[31m load \xff\n"
-        b"0.00.003.000 E cannot\x1b[31m load \xff\n0.00.004.000 W done\n"
-    )
-    assert last_words(log) == ["cannot [31m load \N{REPLACEMENT CHARACTER}"]
-    log.write_text("one\n\ntwo\n")
-    assert last_words(log) == ["one", "two"]
-    assert last_words(tmp_path / "none") == []
-
-
 # Files that are no model
 
 
@@ -462,6 +449,81 @@ def test_a_crash_while_loading_is_named_with_what_was_written_before_it(
     assert "GGML_ASSERT(cats < dogs) failed" in message
 
 
+SERVER = """
+import http.server, threading, types
+
+__version__ = "1.2.3"
+
+def CommonParams():
+    return types.SimpleNamespace(**{
+        name: types.SimpleNamespace() for name in ("model", "cpuparams", "cpuparams_batch")
+    })
+
+def get_device_info():
+    return []
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def answer(self, status, body):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def do_GET(self):
+        self.answer(HEALTH, b'{"error": {"message": "Loading model"}}')
+    def do_POST(self):
+        CHAT(self)
+    def log_message(self, *arguments):
+        pass
+
+class Server:
+    def __init__(self, params):
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.listening_address = f"http://127.0.0.1:{server.server_port}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "said"),
+    [
+        (
+            "HEALTH = 503",
+            "loaded the model but does not become ready: HTTP 503: Loading model.",
+        ),
+        (
+            """HEALTH = 200
+def CHAT(handler): handler.answer(500, b'{"error": {"message": "no template"}}')""",
+            "refuses its first request: HTTP 500: no template. The model may not be one for chat.",
+        ),
+        (
+            """HEALTH = 200
+def CHAT(handler): import os; os.abort()""",
+            "fails at its first request: it crashed (SIGABRT).",
+        ),
+        (
+            """HEALTH = 200
+def CHAT(handler): handler.wfile.write(b"what?"); handler.wfile.flush()""",
+            "fails at its first request: what answers there is no HTTP server",
+        ),
+    ],
+)
+def test_an_engine_that_loads_but_does_not_answer_is_given_up(
+    model_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    behaviour: str,
+    said: str,
+) -> None:
+    monkeypatch.setattr(llamacpp, "PROBE_S", 1.0)
+    stand_in(monkeypatch, tmp_path, SERVER + behaviour)
+    before = children()
+    settings = EngineSettings(start_timeout_s=3)
+    with pytest.raises(DeploymentError) as caught:
+        start(model_file, "m", settings, log_folder=tmp_path / "log")
+    assert f"The engine {said}" in str(caught.value)
+    assert children() == before
+
+
 def test_an_engine_that_does_not_become_ready_in_time_is_given_up(
     model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -552,9 +614,9 @@ def test_a_kill_while_the_kernel_kills_for_memory_is_told_as_that(
     start_engine: StartEngine,
 ) -> None:
     engine = start_engine()
-    # As if the kernel had killed something since the start: this process only sees the count.
-    assert engine._oom_kills is not None
-    engine._oom_kills -= 1
+    # As if the kernel had killed something since the start: all that is seen of it is the count.
+    assert engine._process._oom_kills is not None
+    engine._process._oom_kills -= 1
     os.kill(pid_of(engine), signal.SIGKILL)
     assert eventually(lambda: engine.ended() is not None)
     assert "while the kernel ran out of memory: take a smaller model" in str(engine.ended())
@@ -601,7 +663,7 @@ def line_from(process: subprocess.Popen[str]) -> str:
             """
             import subprocess
             engine = open_engine()
-            pipe = os.dup(engine._process.stdin.fileno())
+            pipe = os.dup(engine._process._process.stdin.fileno())
             holder = subprocess.Popen(
                 [sys.executable, "-c", "import signal; signal.pause()"],
                 pass_fds=[pipe], stdout=subprocess.DEVNULL,

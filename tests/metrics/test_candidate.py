@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from minionbench.metrics.candidate import CellSummary, candidate_metrics
-from minionbench.metrics.table import REGISTRY_METRICS
 from minionbench.metrics.value import MetricValue, error, ok, skipped
+from minionbench.names import REGISTRY_METRICS
 
 
 def cell(

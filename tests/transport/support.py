@@ -26,6 +26,19 @@ CLOSING = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhel
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
+class Signal:
+    """What one thread gives and another waits for, as often as it was given."""
+
+    def __init__(self) -> None:
+        self._given = threading.Semaphore(0)
+
+    def give(self, times: int = 1) -> None:
+        self._given.release(times)
+
+    def wait(self) -> None:
+        assert self._given.acquire(timeout=PATIENCE_NS / NS_PER_S), "the signal never came"
+
+
 class Peer:
     """The server's end of one connection."""
 

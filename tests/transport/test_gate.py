@@ -53,10 +53,10 @@ def test_a_call_that_was_given_up_is_passed_over() -> None:
     gate.wait("A", "a1")
     gate.wait("A", "a2")
     gate.wait("B", "b1")
-    assert gate.forget("a1")
-    assert gate.forget("b1")
-    assert not gate.forget("a1")
-    assert not gate.forget("never there")
+    assert gate.forget("A", "a1")
+    assert gate.forget("B", "b1")
+    assert not gate.forget("A", "a1")
+    assert not gate.forget("C", "never there")
     assert gate.waiting == 1
     assert [gate.leave(), gate.leave()] == ["a2", None]
 
@@ -98,7 +98,7 @@ def test_slots_are_never_overdrawn_and_never_left_empty_while_someone_waits(
                     turns_missed[other] += 1
         elif step == "give up" and queued:
             given_up = queued.pop(owner % len(queued))
-            assert gate.forget(given_up)
+            assert gate.forget(given_up[0], given_up)
         assert gate.taken == len(inside) <= slots
         assert gate.waiting == len(queued)
         # … and waits at most a round of all requests per call of its own before it.

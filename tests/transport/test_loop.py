@@ -24,6 +24,7 @@ from tests.transport.support import (
     PAYLOAD,
     Peer,
     ScriptedServer,
+    Signal,
     answering,
     ask,
     collect,
@@ -131,19 +132,17 @@ def test_the_body_is_what_the_framing_holds_and_reads_count_its_bytes() -> None:
         peer.read_request()
         peer.send(CHUNKED)
         for piece in pieces:
-            gate.recv(1)
+            gate.wait()
             peer.send(piece)
         peer.wait_for_close()
 
-    steps, gate = socket.socketpair()
+    gate = Signal()
     with ScriptedServer(serve) as server, Transport() as transport:
         (sending,) = submit(transport, server.target())
         for reads in range(1, 4):
             run_until(transport, partial(has_read, sending, reads))
-            steps.send(b"!")
+            gate.give()
         collect(transport, 1)
-    steps.close()
-    gate.close()
     assert sending.exchange.body == b"abcdef"
     assert sending.exchange.read_ends == [0, 3, 5, 6]
 
@@ -184,12 +183,13 @@ def test_in_a_closed_loop_each_place_keeps_its_connection(
     with ScriptedServer(answering(HELLO)) as server, Transport(poller()) as transport:
         target = server.target()
         back: list[Sending] = []
-        submit(transport, target, count)
+        submitted = len(submit(transport, target, count))
         while len(back) < 10 * count:
             for sending in transport.step():
                 back.append(sending)
-                if len(back) + transport.under_way < 10 * count:
-                    transport.submit(target, PAYLOAD, sending.exchange.end_ns or 0, len(back))
+                if submitted < 10 * count:
+                    transport.submit(target, PAYLOAD, sending.exchange.end_ns or 0, submitted)
+                    submitted += 1
         assert server.connections == count
     assert all(sending.exchange.outcome is None for sending in back)
     opened = [s for s in back if s.exchange.connect_start_ns is not None]
@@ -215,13 +215,13 @@ def test_where_the_server_says_that_it_closes_a_new_connection_is_made(answer: b
 
 
 def test_an_idle_connection_that_the_server_closed_is_replaced_without_failure() -> None:
-    closed = socket.socketpair()
+    closed = Signal()
 
     def serve(peer: Peer) -> None:
         peer.read_request()
         peer.send(HELLO)
         peer.socket.shutdown(socket.SHUT_WR)
-        closed[0].send(b"!")
+        closed.give()
         peer.wait_for_close()
 
     with ScriptedServer(serve) as server, Transport() as transport:
@@ -233,9 +233,7 @@ def test_an_idle_connection_that_the_server_closed_is_replaced_without_failure()
             assert sending.exchange.body == b"hello"
             assert sending.exchange.replaced_connections == (1 if round_number else 0)
             assert sending.exchange.connect_start_ns is not None
-            closed[1].recv(1)
-    for end in closed:
-        end.close()
+            closed.wait()
 
 
 @pytest.mark.parametrize("ending", ["close", "reset"])
@@ -303,7 +301,7 @@ def test_a_call_that_was_worked_on_for_long_before_the_connection_ended_has_fail
 
 
 def test_bytes_that_nobody_asked_for_end_the_connection_and_not_the_next_call() -> None:
-    talked = socket.socketpair()
+    talked = Signal()
 
     def serve(peer: Peer) -> None:
         peer.read_request()
@@ -312,7 +310,7 @@ def test_bytes_that_nobody_asked_for_end_the_connection_and_not_the_next_call() 
         if peer.number == 1:
             peer.send(HELLO)
             peer.send(b"and more")
-            talked[0].send(b"!")
+            talked.give()
         peer.wait_for_close()
 
     with ScriptedServer(serve) as server, Transport() as transport:
@@ -326,12 +324,10 @@ def test_bytes_that_nobody_asked_for_end_the_connection_and_not_the_next_call() 
         submit(transport, target)
         (sending,) = collect(transport, 1)
         assert sending.exchange.body == b"hello"
-        talked[1].recv(1)
+        talked.wait()
         submit(transport, target)
         (sending,) = collect(transport, 1)
         assert sending.exchange.body == b"hello"
-    for end in talked:
-        end.close()
 
 
 def addresses(*hosts: str, port: int) -> tuple[Address, ...]:
@@ -498,11 +494,11 @@ def test_no_more_connections_are_made_ready_than_there_are_slots() -> None:
 
 def test_a_call_that_has_to_wait_gives_up_the_connection_that_was_ready_for_it() -> None:
     """Else the server closes it while the call waits, and it is made anew in vain."""
-    gate = socket.socketpair()
+    gate = Signal()
 
     def serve(peer: Peer) -> None:
         while peer.read_request():
-            gate[0].recv(1)
+            gate.wait()
             peer.send(HELLO)
 
     with ScriptedServer(serve) as server, Transport() as transport:
@@ -514,11 +510,9 @@ def test_a_call_that_has_to_wait_gives_up_the_connection_that_was_ready_for_it()
         run_until(transport, lambda: target.gate.waiting)
         assert waiting.connection is None
         assert waiting.exchange.connect_start_ns is None
-        gate[1].send(b"!!")
+        gate.give(2)
         assert collect(transport, 2) == [first, waiting]
         assert target.connections == len(target.idle) == 2
-    for end in gate:
-        end.close()
 
 
 def test_two_thousand_calls_to_a_dead_port_all_come_back() -> None:
@@ -542,11 +536,11 @@ def test_two_thousand_calls_that_cannot_even_be_tried_all_come_back() -> None:
 
 
 def test_calls_to_several_servers_do_not_wait_for_each_other() -> None:
-    gate = socket.socketpair()
+    gate = Signal()
 
     def slow(peer: Peer) -> None:
         while peer.read_request():
-            gate[0].recv(1)
+            gate.wait()
             peer.send(HELLO)
 
     servers = ScriptedServer(slow), ScriptedServer(answering(HELLO))
@@ -556,10 +550,8 @@ def test_calls_to_several_servers_do_not_wait_for_each_other() -> None:
         submit(transport, quick_target, 5)
         quick = collect(transport, 5)
         assert {s.target for s in quick} == {quick_target}
-        gate[1].send(b"!!")
+        gate.give(2)
         collect(transport, 2)
-    for end in gate:
-        end.close()
 
 
 def test_a_transport_that_was_closed_leaves_no_connection_to_the_next_one() -> None:

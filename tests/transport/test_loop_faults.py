@@ -25,6 +25,7 @@ from tests.transport.support import (
     PAYLOAD,
     Peer,
     ScriptedServer,
+    Signal,
     answering,
     ask,
     collect,
@@ -174,11 +175,11 @@ def test_an_answer_that_drips_for_ever_ends_at_the_limit_of_the_whole() -> None:
 
 
 def test_waiting_for_a_slot_is_no_part_of_any_time_out() -> None:
-    gate = socket.socketpair()
+    gate = Signal()
 
     def serve(peer: Peer) -> None:
         while peer.read_request():
-            gate[0].recv(1)
+            gate.wait()
             peer.send(HELLO)
 
     limits = Timeouts(connect_s=SHORT_S, first_byte_s=5, idle_s=SHORT_S, total_s=5)
@@ -187,10 +188,8 @@ def test_waiting_for_a_slot_is_no_part_of_any_time_out() -> None:
         submit(transport, target, 2)
         long_ns = monotonic_ns() + round(3 * SHORT_S * NS_PER_S)
         assert transport.step(until_ns=long_ns) == []
-        gate[1].send(b"!!")
+        gate.give(2)
         assert [s.exchange.outcome for s in collect(transport, 2)] == [None, None]
-    for end in gate:
-        end.close()
 
 
 def test_an_idle_connection_runs_into_no_time_out() -> None:
@@ -224,13 +223,13 @@ def test_an_idle_connection_runs_into_no_time_out() -> None:
 def test_a_connection_that_ends_before_the_answer_does_is_no_success(
     poller: Callable[[], Poller], ending: str, pieces: list[bytes], outcome: Outcome, body: bytes
 ) -> None:
-    received = socket.socketpair()
+    received = Signal()
 
     def serve(peer: Peer) -> None:
         peer.read_request()
         peer.send(*pieces)
         if pieces:
-            received[0].recv(1)
+            received.wait()
         if ending == "reset":
             peer.reset()
 
@@ -238,12 +237,10 @@ def test_a_connection_that_ends_before_the_answer_does_is_no_success(
         (sending,) = submit(transport, server.target())
         if pieces:
             run_until(transport, lambda: has_all(sending, body))
-            received[1].send(b"!")
+            received.give()
         collect(transport, 1)
     failed(sending.exchange, outcome, f"the server {ending} the connection")
     assert sending.exchange.body == body
-    for end in received:
-        end.close()
 
 
 def has_all(sending: Sending, body: bytes) -> bool:
@@ -257,22 +254,20 @@ def has_all(sending: Sending, body: bytes) -> bool:
 
 
 def test_a_reset_does_not_complete_a_body_that_ends_with_the_connection() -> None:
-    received = socket.socketpair()
+    received = Signal()
 
     def serve(peer: Peer) -> None:
         peer.read_request()
         peer.send(b"HTTP/1.1 200 OK\r\n\r\npart")
-        received[0].recv(1)
+        received.wait()
         peer.reset()
 
     with ScriptedServer(serve) as server, Transport() as transport:
         (sending,) = submit(transport, server.target())
         run_until(transport, lambda: has_all(sending, b"part"))
-        received[1].send(b"!")
+        received.give()
         collect(transport, 1)
     failed(sending.exchange, Outcome.TRUNCATED, "the server reset the connection")
-    for end in received:
-        end.close()
 
 
 def test_bytes_that_are_not_http_are_malformed_and_end_the_connection() -> None:
@@ -288,21 +283,23 @@ def test_bytes_that_are_not_http_are_malformed_and_end_the_connection() -> None:
 
 
 def test_a_large_request_reaches_a_slow_reader_whole() -> None:
-    body = bytes(range(256)) * (5 << 12)  # 5 MB: no socket buffer holds it
+    body = bytes(range(256)) * (80 << 10)  # 20 MB: no socket buffer holds it
     payload = request_bytes("POST", Url("http://h"), "/", (), body)
+    stuck = Signal()
     seen: list[bytes] = []
 
     def serve(peer: Peer) -> None:
-        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        seen.append(peer.read_request())
-        peer.send(HELLO)
-        seen.append(peer.read_request())
-        peer.send(HELLO)
+        stuck.wait()
+        for _ in range(2):
+            seen.append(peer.read_request())
+            peer.send(HELLO)
 
     with ScriptedServer(serve) as server, Transport() as transport:
         target = server.target()
-        submit(transport, target, payload=payload)
-        (sending,) = collect(transport, 1)
+        (sending,) = submit(transport, target, payload=payload)
+        run_until(transport, lambda: sending.connection and sending.connection.unsent)
+        stuck.give()
+        collect(transport, 1)
         submit(transport, target)
         collect(transport, 1)
         assert server.connections == 1
@@ -370,13 +367,13 @@ def test_a_body_over_the_limit_is_given_up_however_it_comes(answer: bytes, piece
 def test_an_answer_in_too_many_pieces_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a server that sends byte by byte fills no memory with stamps."""
     monkeypatch.setattr("minionbench.transport.loop.MAX_READS", 4)
-    gate = socket.socketpair()
+    gate = Signal()
 
     def serve(peer: Peer) -> None:
         peer.read_request()
         peer.send(CHUNKED)
-        for _ in range(5):
-            gate[0].recv(1)
+        for _ in range(4):
+            gate.wait()
             peer.send(b"1\r\nx\r\n")
         peer.wait_for_close()
 
@@ -384,11 +381,9 @@ def test_an_answer_in_too_many_pieces_is_given_up(monkeypatch: pytest.MonkeyPatc
         (sending,) = submit(transport, server.target())
         for i in range(4):
             run_until(transport, lambda n=i: has_all(sending, b"x" * n))  # type: ignore[misc]
-            gate[1].send(b"!")
+            gate.give()
         collect(transport, 1)
     failed(sending.exchange, Outcome.TOO_LARGE, "pieces")
-    for end in gate:
-        end.close()
 
 
 # Cutting

@@ -13,7 +13,7 @@ from minionbench.clock import ClockBridge, monotonic_ns
 from minionbench.errors import DeploymentError
 from minionbench.transport.http import Url
 from minionbench.transport.stream import Address, Stream, kernel_stamp_ns, resolve
-from tests.transport.support import Peer, ScriptedServer, dead_port, has_ipv6, silent
+from tests.transport.support import Peer, ScriptedServer, Signal, dead_port, has_ipv6, silent
 
 linux_only = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="only Linux stamps what it receives"
@@ -80,11 +80,11 @@ def test_without_anything_to_read_a_stream_says_so_and_does_not_wait() -> None:
 
 
 def test_a_full_connection_takes_no_more_and_does_not_wait() -> None:
-    def never_read(peer: Peer) -> None:
-        select.select([peer.socket], [], [peer.socket], 0)
-        done.recv(1)
+    full = Signal()
 
-    done, end = socket.socketpair()
+    def never_read(peer: Peer) -> None:
+        full.wait()
+
     with ScriptedServer(never_read) as server:
         stream = connected(server.address)
         data = memoryview(bytes(1 << 20))
@@ -92,8 +92,7 @@ def test_a_full_connection_takes_no_more_and_does_not_wait() -> None:
             for _ in range(1_000):
                 assert stream.send(data) > 0
         stream.close()
-        end.close()
-    done.close()
+        full.give()
 
 
 def test_a_reset_is_an_error_of_the_read() -> None:

@@ -5,21 +5,17 @@ It is reached over loopback HTTP like any other server, so that one path measure
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import secrets
-import selectors
-import signal
 import subprocess
-import sys
-import threading
 from pathlib import Path
 from typing import Any
 
 from minionbench import clock, units
 from minionbench.engines import placement
 from minionbench.engines.engine import EngineFacts, EngineSettings
+from minionbench.engines.engine_process import COMMAND, KILL_S, EngineProcess, ending
 from minionbench.engines.foreign import one_line
 from minionbench.engines.gguf import GgufInfo, read_gguf, require_file
 from minionbench.engines.probe import ProbeError, ask
@@ -38,20 +34,10 @@ CHECK_S = 60.0
 class LlamaCppEngine:
     """A model served by xllamacpp in a process of our own."""
 
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        endpoint: Endpoint,
-        facts: EngineFacts,
-        log_path: Path,
-        oom_kills: int | None,
-    ) -> None:
+    def __init__(self, process: EngineProcess, endpoint: Endpoint, facts: EngineFacts) -> None:
         self._process = process
         self._endpoint = endpoint
         self._facts = facts
-        self._log_path = log_path
-        self._oom_kills = oom_kills
-        self._stopped = False
 
     @property
     def endpoint(self) -> Endpoint:
@@ -81,18 +67,15 @@ class LlamaCppEngine:
     @property
     def log_path(self) -> Path | None:
         """llama.cpp's warnings and errors."""
-        return self._log_path
+        return self._process.log_path
 
     def ended(self) -> str | None:
         """None while the process lives; else one sentence how it ended, and its last words."""
-        code = self._process.poll()
-        if code is None:
+        how = self._process.how_it_ended()
+        if how is None:
             return None
-        if self._stopped:
-            return "The engine was stopped."
-        return with_last_words(
-            f"The engine {how_it_ended(code, self._oom_kills)}", self._log_path
-        )
+        sentence = f"The engine {how}"
+        return sentence if self._process.stopped else self._process.with_last_words(sentence)
 
     def stop(self) -> None:
         """Ends the process within seconds, by force if need be.
@@ -100,9 +83,7 @@ class LlamaCppEngine:
         Raises:
             DeploymentError: even SIGKILL did not end it; a driver holds it in the kernel.
         """
-        if self._process.poll() is None:
-            self._stopped = True
-        end(self._process)
+        self._process.end()
 
 
 def start(
@@ -127,26 +108,23 @@ def start(
         ) from error
     file, doubt = _look_at(model_path)
     child_settings = _child_settings(model_path, model, settings, file)
-    log_path = new_log(log_folder)
-    oom_kills = oom_kills()
+    key = Secret(secrets.token_urlsafe(32))
     started_ns = clock.monotonic_ns()
-    process = spawn(log_path)
+    deadline_ns = started_ns + round(settings.start_timeout_s * units.NS_PER_S)
+    process = EngineProcess(log_folder)
     try:
-        deadline_ns = started_ns + round(settings.start_timeout_s * units.NS_PER_S)
-        key = Secret(secrets.token_urlsafe(32))
-        report = await_report(process, child_settings, key, deadline_ns)
+        report = process.converse(child_settings, key, deadline_ns)
         if "url" not in report:
-            raise DeploymentError(
-                _start_failure(report, process, model_path, doubt, log_path, oom_kills, settings)
-            )
-        url = Url(str(report["url"]) + "/v1")
-        context_tokens = _await_health(url, key, process, deadline_ns, log_path)
-        _warm_up(url, model, key, deadline_ns, log_path)
+            raise DeploymentError(_start_failure(report, process, model_path, doubt, settings))
+        url = Url(f"{report['url']}/v1")
+        context_tokens = _await_health(url, key, process, deadline_ns)
+        _warm_up(url, model, key, process, deadline_ns)
     except BaseException:  # Ctrl-C too: nothing is left behind
-        end(process)
+        process.end()
         raise
-    now_ns = clock.monotonic_ns()
+    start_ns = clock.monotonic_ns() - started_ns
     extra_body = {"cache_prompt": settings.cache_prompt, **settings.extra_body}
+    engine_cpus = tuple(int(cpu) for cpu in report["cpus"]) if report["cpus"] else None
     facts = EngineFacts(
         name="xllamacpp",
         version=version_of(str(report["version"])),
@@ -159,11 +137,11 @@ def start(
         slots=child_settings["slots"],
         gpu_layers=settings.gpu_layers,
         devices=tuple(one_line(str(device)) for device in report["devices"]),
-        engine_cpus=_cpus(report["cpus"]),
-        free_cpus=_free_cpus(_cpus(report["cpus"])),
+        engine_cpus=engine_cpus,
+        free_cpus=_free_cpus(engine_cpus),
         cache_prompt=bool(extra_body["cache_prompt"]),
         load_s=units.seconds(int(report["load_ns"])),
-        start_s=units.seconds(now_ns - started_ns),
+        start_s=units.seconds(start_ns),
         notes=_notes(child_settings["threads"], settings, bool(report["gpu"]), doubt),
     )
     endpoint = Endpoint(
@@ -175,7 +153,7 @@ def start(
         extra_body=extra_body,
         timeouts=settings.timeouts,
     )
-    return LlamaCppEngine(process, endpoint, facts, log_path, oom_kills)
+    return LlamaCppEngine(process, endpoint, facts)
 
 
 def installed_version() -> str:
@@ -197,7 +175,7 @@ def installed_version() -> str:
     try:
         report = json.loads(process.stdout)
     except ValueError:
-        how = how_it_ended(process.returncode, None)
+        how = ending(process.returncode, starved=False)
         raise DeploymentError(f"The embedded engine {how}") from None
     if "error" in report:
         raise DeploymentError(_import_failure(one_line(str(report["message"])), report["package"]))
@@ -262,26 +240,21 @@ def _notes(
     return tuple(notes)
 
 
-def _await_health(
-    url: Url, key: Secret, process: subprocess.Popen[bytes], deadline_ns: int, log_path: Path
-) -> int | None:
+def _await_health(url: Url, key: Secret, process: EngineProcess, deadline_ns: int) -> int | None:
     """Waits until the server says that it is ready; the context of a slot, as it reports it."""
     root = Url(f"http://{url.authority}")
     reason = "it never answered"
-    while clock.monotonic_ns() < deadline_ns and process.poll() is None:
+    while clock.monotonic_ns() < deadline_ns and process.is_alive():
         try:
             answer = ask(root, "/health", timeout_s=PROBE_S)
             if answer.status == 200:
-                properties = ask(root, "/props", key=key, timeout_s=PROBE_S).json()
-                return _slot_context(properties)
+                return _slot_context(ask(root, "/props", key=key, timeout_s=PROBE_S).json())
             reason = answer.complaint()
         except ProbeError as error:
             reason = str(error)
         clock.sleep_s(0.02)
     raise DeploymentError(
-        with_last_words(
-            f"The engine loaded the model but does not become ready: {reason}.", log_path
-        )
+        process.with_last_words(f"The engine loaded the model but does not become ready: {reason}.")
     )
 
 
@@ -293,7 +266,7 @@ def _slot_context(properties: Any) -> int | None:
     return context if isinstance(context, int) else None
 
 
-def _warm_up(url: Url, model: str, key: Secret, deadline_ns: int, log_path: Path) -> None:
+def _warm_up(url: Url, model: str, key: Secret, process: EngineProcess, deadline_ns: int) -> None:
     """One request of one token, so that the first measured one does not pay for the start."""
     body = {
         "model": model,
@@ -306,48 +279,45 @@ def _warm_up(url: Url, model: str, key: Secret, deadline_ns: int, log_path: Path
     try:
         answer = ask(url, "/chat/completions", key=key, body=body, timeout_s=left_s)
     except ProbeError as error:
+        how = process.how_it_ended(PROBE_S)
+        reason = str(error) if how is None else f"it {how}"
         raise DeploymentError(
-            with_last_words(f"The engine fails at its first request: {error}.", log_path)
+            process.with_last_words(f"The engine fails at its first request: {reason}")
         ) from error
     if answer.status != 200:
         raise DeploymentError(
-            with_last_words(
+            process.with_last_words(
                 f"The engine refuses its first request: {answer.complaint()}. "
-                "The model may not be one for chat.",
-                log_path,
+                "The model may not be one for chat."
             )
         )
 
 
 def _start_failure(
     report: dict[str, Any],
-    process: subprocess.Popen[bytes],
+    process: EngineProcess,
     model_path: Path,
     doubt: str | None,
-    log_path: Path,
-    oom_kills: int | None,
     settings: EngineSettings,
 ) -> str:
     kind = report.get("error")
     message = one_line(str(report.get("message", "")))
     if kind == "timeout":
-        return with_last_words(
+        return process.with_last_words(
             f"The engine did not load {model_path} within {settings.start_timeout_s:g} s. "
-            "Give it longer, or take a smaller model.",
-            log_path,
+            "Give it longer, or take a smaller model."
         )
     if kind == "import":
         return _import_failure(message, report.get("package"))
-    code = wait(process, KILL_S)
     if kind == "load":
         what = doubt or (
             f"The engine cannot load {model_path}; it may be damaged, of a kind that this version "
             "of llama.cpp does not know, or too large for the memory"
         )
-        return with_last_words(f"{what}.", log_path)
-    how = how_it_ended(code, oom_kills)
-    what = f"The engine {how} while it was starting with {model_path}"
-    return with_last_words(what if doubt is None else f"{what} {doubt}.", log_path)
+        return process.with_last_words(f"{what}.")
+    how = process.how_it_ended(KILL_S) or "said nothing that is understood."
+    what = f"While it was starting with {model_path}, the engine {how}"
+    return process.with_last_words(what if doubt is None else f"{what} {doubt}.")
 
 
 def _import_failure(message: str, package: object) -> str:
@@ -362,10 +332,6 @@ def _import_failure(message: str, package: object) -> str:
         f"The embedded engine cannot be loaded: {message}. "
         "Install it again with `pip install --force-reinstall xllamacpp`"
     )
-
-
-def _cpus(reported: Any) -> tuple[int, ...] | None:
-    return tuple(int(cpu) for cpu in reported) if reported else None
 
 
 def _free_cpus(engine: tuple[int, ...] | None) -> tuple[int, ...] | None:

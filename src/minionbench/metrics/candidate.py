@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from minionbench.metrics.table import REGISTRY_METRICS
 from minionbench.metrics.value import MetricValue, rescaled, skipped
+from minionbench.names import REGISTRY_METRICS
 from minionbench.units import MS_PER_S
 
 

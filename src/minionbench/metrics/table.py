@@ -185,13 +185,3 @@ _TABLE = (
 
 METRICS: dict[str, MetricInfo] = {info.name: info for info in _TABLE}
 """Every metric by its name, in the order in which tables show them."""
-
-REGISTRY_METRICS = (
-    "latency_ms",
-    "tokens_per_sec",
-    "peak_vram_mb",
-    "peak_ram_mb",
-    "cove_pass_rate",
-    "retrieval_score",
-)
-"""The six that every candidate of every document has, measured or not."""

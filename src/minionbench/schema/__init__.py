@@ -18,7 +18,6 @@ from minionbench.schema.cell import (
 )
 from minionbench.schema.json_schema import json_schema, json_schema_text
 from minionbench.schema.metric import (
-    REGISTRY_METRICS,
     MetricResult,
     MetricStatus,
     registry_metrics,
@@ -34,7 +33,6 @@ from minionbench.schema.run import (
 )
 
 __all__ = [
-    "REGISTRY_METRICS",
     "SCHEMA_VERSION",
     "BenchmarkCandidate",
     "BenchmarkRun",

@@ -18,15 +18,21 @@ SHOWN = 5
 LONGEST_QUOTE = 60
 """Characters of a faulty value that a message shows."""
 
+_SEVERAL_KINDS = frozenset({"measured", "limit"})
+"""Fields that are a number or text."""
+
 
 def schema_error(error: ValidationError, source: str | None = None) -> SchemaError:
     """The faults that pydantic found, as one SchemaError that names the first one's path.
 
     `source` is the file that the document was read from.
     """
-    faults = [_fault(detail) for detail in error.errors(include_url=False)]
-    path, message = faults[0]
-    others = [f"{at}: {what}" for at, what in faults[1:SHOWN]]
+    faults: dict[str, str] = {}
+    for detail in error.errors(include_url=False):
+        at, what = _fault(detail)
+        faults.setdefault(at, what)
+    (path, message), *rest = faults.items()
+    others = [f"{at}: {what}" for at, what in rest[: SHOWN - 1]]
     if len(faults) > SHOWN:
         others.append(f"{len(faults) - SHOWN} more")
     return document_error("; ".join([message, *others]), path or None, source)
@@ -42,6 +48,9 @@ def _fault(detail: ErrorDetails) -> tuple[str, str]:
     kind = detail["type"]
     context: Mapping[str, Any] = detail.get("ctx", {})
     where = [part for part in detail["loc"] if part != "[key]"]
+    if len(where) > 1 and where[-2] in _SEVERAL_KINDS:
+        # Where a field may be of several kinds, pydantic names the kind that it tried last.
+        where.pop()
     if kind == "document_rule":
         where += context["where"]
         return _path(where), context["message"]
@@ -60,10 +69,7 @@ def _path(where: list[Any]) -> str:
 
 def _quoted(value: object) -> str:
     """A value as JSON writes it, cut to a readable length."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, default=repr)
-    except (ValueError, RecursionError):
-        text = type(value).__name__
+    text = json.dumps(value, ensure_ascii=False, default=repr)
     return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + "…"
 
 

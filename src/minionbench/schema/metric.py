@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, ValidationInfo, model_validator
 
+from minionbench.names import REGISTRY_METRICS
 from minionbench.schema.part import Part, check_fields, plain_object, rule
 
 
@@ -19,16 +20,6 @@ class MetricStatus(StrEnum):
     ERROR = "error"
     """Meant to be measured, and failed."""
 
-
-REGISTRY_METRICS = (
-    "latency_ms",
-    "tokens_per_sec",
-    "peak_vram_mb",
-    "peak_ram_mb",
-    "cove_pass_rate",
-    "retrieval_score",
-)
-"""The metrics that every candidate has, measured or not: those of the registry benchmark."""
 
 # The rules of `MetricResult._check` in JSON Schema's words.
 _RULES: list[dict[str, Any]] = [

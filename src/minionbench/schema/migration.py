@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
+from minionbench.names import REGISTRY_METRICS
 from minionbench.schema.complaint import document_error
-from minionbench.schema.metric import REGISTRY_METRICS
 
 SCHEMA_VERSION: Final = 1
 """Form of the documents that this program writes."""

@@ -21,10 +21,11 @@ from pydantic import (
 )
 
 from minionbench.errors import UsageError
+from minionbench.names import REGISTRY_METRICS
 from minionbench.schema.atomic import write_atomically
 from minionbench.schema.cell import CellResult
 from minionbench.schema.complaint import schema_error
-from minionbench.schema.metric import REGISTRY_METRICS, MetricResult
+from minionbench.schema.metric import MetricResult
 from minionbench.schema.migration import SCHEMA_VERSION, migrated
 from minionbench.schema.part import (
     Count,

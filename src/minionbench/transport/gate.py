@@ -51,12 +51,12 @@ class Gate(Generic[Waiting]):
             self._turns[request] = queue
         return call
 
-    def forget(self, call: Waiting) -> bool:
+    def forget(self, request: Hashable, call: Waiting) -> bool:
         """Takes a call out of the queue; False when it was not in it."""
-        for request, queue in self._turns.items():
-            if call in queue:
-                queue.remove(call)
-                if not queue:
-                    del self._turns[request]
-                return True
-        return False
+        queue = self._turns.get(request)
+        if queue is None or call not in queue:
+            return False
+        queue.remove(call)
+        if not queue:
+            del self._turns[request]
+        return True

@@ -436,7 +436,7 @@ class Transport:
         if sending.admitted:
             self._leave(sending.target, at_ns)
         else:
-            sending.target.gate.forget(sending)
+            sending.target.gate.forget(sending.owner, sending)
 
     def _check_timeouts(self) -> None:
         now_ns = monotonic_ns()

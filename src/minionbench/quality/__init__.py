@@ -1,0 +1,1 @@
+"""Quality: Chain-of-Verification and retrieval, run over any deployment and scored from records."""
