@@ -123,19 +123,50 @@ def test_versions_that_stand_twice_are_both_kept_and_noted(tmp_path: Path) -> No
     assert "Versions that stand in the registry more than once: 1." in outcome.run.metadata.notes
 
 
-def test_the_parameters_of_a_gguf_file_are_counted(tmp_path: Path) -> None:
-    path = tmp_path / "model.gguf"
+def write_gguf(path: Path, form: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32) -> int:
+    """A GGUF file of two tensors, the larger in this format; returns how many parameters it has."""
     writer = gguf.GGUFWriter(path, "llama")
-    writer.add_tensor("token_embd.weight", np.zeros((4, 32), np.float32))
+    weights = gguf.quants.quantize(np.zeros((4, 32), np.float32), form)
+    writer.add_tensor("token_embd.weight", weights, raw_dtype=form)
     writer.add_tensor("output_norm.weight", np.zeros(32, np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+    return 4 * 32 + 32
+
+
+def test_the_parameters_of_a_gguf_file_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    parameters = write_gguf(path)
     model = only(dry_run(tmp_path, [entry(model_path="model.gguf")]))
-    assert model.parameter_count == 4 * 32 + 32
+    assert model.parameter_count == parameters
     assert model.file_size_mb == path.stat().st_size / 2**20
     assert model.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("quantization", "form", "named"),
+    [
+        (None, "F32", None),
+        ("none", "F32", None),
+        ("F32", "F32", None),
+        ("F16", "F32", "'F16'"),
+        ("4bit", "F32", "'4bit'"),
+        (None, "Q8_0", "nothing"),
+        ("none", "Q8_0", "'none'"),
+        ("8bit", "Q8_0", None),
+        ("q8_0", "Q8_0", None),
+        ("Q4_0", "Q8_0", "'Q4_0'"),
+    ],
+)
+def test_a_registry_that_contradicts_the_file_is_noted(
+    tmp_path: Path, quantization: str | None, form: str, named: str | None
+) -> None:
+    write_gguf(tmp_path / "model.gguf", gguf.GGMLQuantizationType[form])
+    model = only(dry_run(tmp_path, [entry(model_path="model.gguf", quantization=quantization)]))
+    expected = f"The registry says {named} of the weight format, and the file {form!r}."
+    assert model.notes == (() if named is None else (expected,))
 
 
 def test_a_damaged_gguf_file_is_listed_without_parameters(tmp_path: Path) -> None:

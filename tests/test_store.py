@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -194,6 +195,18 @@ def test_a_log_folder_that_cannot_be_made_is_a_set_up_error(tmp_path: Path) -> N
         (folder.folder / "logs").write_text("")
         with pytest.raises(SetupError, match="logs"):
             folder.log_folder()
+
+
+def test_a_file_system_without_locks_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(file: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    path = finish(reserve(tmp_path, NOW))
+    assert load_run(FIRST, tmp_path)[0] == path
+    assert os.listdir(tmp_path / "data") == []
 
 
 def test_a_run_without_any_result_leaves_nothing(tmp_path: Path) -> None:

@@ -146,11 +146,12 @@ def test_nothing_sent_has_no_start_lag() -> None:
     assert isinstance(finding("start_lag", unsent), NotChecked)
 
 
-@pytest.mark.parametrize(("used", "severity"), [(501, "suspect"), (901, "invalid")])
+@pytest.mark.parametrize(("used", "severity"), [(501, "suspect"), (900, "suspect"), (901, "invalid")])
 def test_a_harness_that_is_busy_itself_is_not_to_be_believed(used: int, severity: str) -> None:
     busy = reason("own_cpu", steady(), facts(own_cpu_ns=ns(used)))
     assert busy.severity == severity
     assert busy.measured == pytest.approx(used / 1000)
+    assert isinstance(finding("own_cpu", steady(), facts(own_cpu_ns=ns(500))), Passed)
 
 
 @pytest.mark.parametrize("changed", [{"own_cpu_ns": None}, {"wall_ns": None}, {"wall_ns": 0}])
@@ -262,7 +263,9 @@ def test_answers_without_any_token_are_no_answers() -> None:
 
 def test_an_answer_that_arrives_all_at_once_was_buffered() -> None:
     at_once = record(events=[100], tokens=50, item="at-once")
-    assert "TTFT is their total latency" in reason("buffered", [*steady(), at_once]).message
+    found = reason("buffered", [*steady(), at_once])
+    assert found.measured == pytest.approx(1 / 21)
+    assert "TTFT is their total latency" in found.message
     assert isinstance(finding("buffered", [*steady(), record(events=[100], item="one")]), Passed)
     assert isinstance(finding("buffered", steady(usage=None)), NotChecked)
 
@@ -343,7 +346,7 @@ def test_an_engine_that_ended_makes_the_run_invalid() -> None:
 def test_a_run_that_ended_early_is_suspect() -> None:
     assert isinstance(finding("incomplete", steady(), GOOD), Passed)
     found = reason("incomplete", steady(), facts(planned_requests=25))
-    assert (found.severity, found.measured) == ("suspect", 5)
+    assert (found.severity, found.measured, found.limit) == ("suspect", 5, 0)
     cut = [record(outcome=Outcome.CUT), record(sent=None, outcome=Outcome.NOT_SENT)]
     found = reason("incomplete", [*steady(), *cut], facts(planned_requests=23))
     assert found.measured == 3

@@ -141,6 +141,28 @@ def spans(
     return Batch(ids, weights)
 
 
+def restated(
+    tokenizer: ReferenceTokenizer,
+    document: str,
+    stated: Sequence[tuple[str, str]],
+) -> tuple[list[int], list[float]]:
+    """Return a document followed by (name, value) lines of it in random order, as one row.
+
+    The order cannot be known, so only values count in full: `records` on a real document.
+    """
+    ids = [tokenizer.id_of(BOS), tokenizer.id_of("<|user|>"), *tokenizer.encode(document)]
+    ids += [tokenizer.id_of(END), tokenizer.id_of("<|assistant|>")]
+    weights = [0.0] * len(ids)
+    digits = range(tokenizer.id_of("0"), tokenizer.id_of("9") + 1)
+    for name, value in stated:
+        label = tokenizer.encode(f"Answer: {name}")
+        rest = tokenizer.encode(f": {value}\n")
+        ids += label + rest
+        weights += [0.0, 0.0, 0.0] + [0.3] * (len(label) - 3)
+        weights += [DIGIT_WEIGHT if id_ in digits else 1.0 for id_ in rest]
+    return ids, weights
+
+
 def records(
     tokenizer: ReferenceTokenizer, draw: random.Random, *, rows: int, entries: int
 ) -> Batch:

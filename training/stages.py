@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from minionbench.workloads import chat, finance, maths
 from minionbench.workloads.tokenizer import reference_tokenizer
-from training.batches import Batch, collect, records, repeats, spans
+from training.batches import Batch, collect, pad, records, repeats, restated, spans
 from training.formats import (
     cells,
     cove_conversation,
@@ -67,8 +67,8 @@ def draw_spans(kind: random.Random, content: random.Random) -> tuple[str, Batch]
 TOKENIZER = reference_tokenizer()
 COUNT = TOKENIZER.count
 
-BATCH_TOKENS = 2600
-"""Tokens of a worker's batch of conversations, padding included: two reports of full length."""
+BATCH_TOKENS = 2300
+"""Tokens of a worker's batch of conversations, padding included."""
 
 
 def draw_long_spans(draw: random.Random) -> tuple[str, Batch]:
@@ -127,6 +127,19 @@ def report(draw: random.Random, tokens: int) -> str:
     return finance.example(_seed(draw), draw.randrange(1000), COUNT, tokens).document or ""
 
 
+def draw_restated(draw: random.Random, tokens: int, lines: int = 40) -> Batch:
+    """Return reports whose cells are stated again in random order."""
+    rows: list[tuple[list[int], list[float]]] = []
+    longest = 0
+    while (len(rows) + 0.5) * longest < BATCH_TOKENS:
+        document = report(draw, tokens)
+        stated = cells(document)
+        chosen = draw.sample(stated, min(lines, len(stated)))
+        rows.append(restated(TOKENIZER, document, chosen))
+        longest = max(longest, len(rows[-1][0]))
+    return pad(TOKENIZER, rows)
+
+
 def draw_conversations(shares: dict[str, int], sizes: dict[str, tuple[int, int]]) -> Draw:
     """Return a source of batches, each of one kind of conversation.
 
@@ -141,8 +154,10 @@ def draw_conversations(shares: dict[str, int], sizes: dict[str, tuple[int, int]]
         if kind == "records":
             return draw_table(draw, draw.choice((16, 32, 45)))
         size = draw.randint(*sizes.get(kind, (0, 0)))
+        if kind == "restated":
+            return kind, draw_restated(draw, size)
         makers: dict[str, Converse] = {
-            "finance": lambda d: finance_conversation(d, size, 8),
+            "finance": lambda d: finance_conversation(d, size, 10),
             "maths": lambda d: maths_conversation(d, size),
             "chat": lambda d: chat_conversation(d, size),
             "lookup": lambda d: lookup_conversation(d, size, 6),
@@ -162,8 +177,8 @@ SHARES_FIRST = {
     "records": 14,
 }  # fmt: skip
 SHARES_LAST = {
-    "finance": 27, "maths": 25, "chat": 14, "lookup": 6, "short": 10,
-    "cove": 6, "ranking": 6, "worker": 6, "records": 4,
+    "restated": 26, "finance": 14, "maths": 25, "chat": 11, "short": 9, "lookup": 3,
+    "cove": 4, "ranking": 4, "worker": 4,
 }  # fmt: skip
 
 SHORT_SIZES = {
@@ -174,11 +189,12 @@ SHORT_SIZES = {
     "worker": (4, 14),
 }
 FULL_SIZES = {
-    "finance": (500, 1600),
-    "maths": (240, 420),
-    "chat": (400, 900),
-    "lookup": (4, 100),
-    "worker": (4, 24),
+    "restated": (300, 1250),
+    "finance": (300, 1400),
+    "maths": (240, 400),
+    "chat": (400, 850),
+    "lookup": (4, 60),
+    "worker": (4, 20),
 }
 
 STAGES: tuple[Stage, ...] = (
@@ -186,6 +202,5 @@ STAGES: tuple[Stage, ...] = (
     Stage("spans", 300, 0.015, draw_spans),
     Stage("records", 200, 0.01, draw_records),
     Stage("short-texts", 400, 0.015, draw_conversations(SHARES_FIRST, SHORT_SIZES)),
-    Stage("full-texts", 800, 0.015, draw_conversations(SHARES_LAST, FULL_SIZES)),
-    Stage("settling", 400, 0.015, draw_conversations(SHARES_LAST, FULL_SIZES), decay=1.0),
+    Stage("full-texts", 1300, 0.013, draw_conversations(SHARES_LAST, FULL_SIZES), decay=0.9),
 )

@@ -26,7 +26,7 @@ from training.model import Llama
 from training.optimizer import Muon
 from training.stages import ARCHITECTURE, STAGES, Stage
 
-EMBEDDING_RATE_SHARE = 0.2
+EMBEDDING_RATE_SHARE = 0.15
 """Adam's rate for embeddings and norms as a share of Muon's."""
 
 CHECKPOINT_STEPS = 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +12,14 @@ from typing import NamedTuple
 
 from minionbench import __version__
 from minionbench.errors import UsageError
-from minionbench.registry import RegistryEntry, Size, UnusableEntry, model_size, read_registry
+from minionbench.registry import (
+    RegistryEntry,
+    Size,
+    UnusableEntry,
+    model_size,
+    model_type,
+    read_registry,
+)
 from minionbench.schema import (
     BenchmarkCandidate,
     BenchmarkRun,
@@ -167,7 +175,7 @@ def _candidates(
                 file_size_mb=None if model.bytes is None else model.bytes / BYTES_PER_MB,
                 parameter_count=model.parameters,
                 metrics=unmeasured if model.problem is None else _failed(_shown(model.problem)),
-                notes=(*notes, *map(_shown, model.notes)),
+                notes=(*notes, *map(_shown, model.notes), *_contradiction(entry, model)),
             )
         )
     return candidates
@@ -189,6 +197,8 @@ class _Model(NamedTuple):
     """Why it cannot be measured; None when it can."""
     bytes: int | None = None
     parameters: int | None = None
+    format: str | None = None
+    """The weight format that the file itself names."""
     notes: tuple[str, ...] = ()
 
 
@@ -215,7 +225,7 @@ def _look_at(path: Path) -> _Model:
         return _Model(f"Model path cannot be looked at: {path}: {why}")
     if path.suffix.lower() == ".gguf" and path.is_file():
         return _look_at_gguf(path)
-    return _Model(None, *_sized(model_size(path)))
+    return _sized(model_size(path))
 
 
 def _look_at_gguf(path: Path) -> _Model:
@@ -224,11 +234,29 @@ def _look_at_gguf(path: Path) -> _Model:
     try:
         info = read_gguf(path)
     except UsageError as error:
-        size, _, notes = _sized(model_size(path))
-        return _Model(None, size, None, (*notes, f"The parameters were not counted: {error}"))
-    return _Model(None, info.file_size_bytes, info.parameter_count)
+        model = _sized(model_size(path))
+        notes = (*model.notes, f"The parameters were not counted: {error}")
+        return model._replace(notes=notes)
+    return _Model(None, info.file_size_bytes, info.parameter_count, info.quantization)
 
 
-def _sized(size: Size) -> tuple[int | None, None, tuple[str, ...]]:
+def _sized(size: Size) -> _Model:
     notes = () if size.problem is None else (f"The size is not known: {size.problem}",)
-    return size.bytes, None, notes
+    return _Model(None, size.bytes, notes=notes)
+
+
+def _contradiction(entry: RegistryEntry, model: _Model) -> tuple[str, ...]:
+    """What to note where the registry and the file disagree about the weight format.
+
+    Names differ from tool to tool ("4bit", "Q4_K_M"), so that only two things can be compared:
+    whether the weights are quantized at all, and two names that are both of GGUF's kind.
+    """
+    if model.format is None:
+        return ()
+    said = (entry.quantization or "").strip()
+    quantized = [model_type(name, None) == "quantized" for name in (said, model.format)]
+    of_gguf = re.fullmatch(r"(I?Q\d|MXFP|NVFP|TQ|BF16|F16|F32).*", said.upper()) is not None
+    if quantized[0] == quantized[1] and not (of_gguf and said.upper() != model.format):
+        return ()
+    named = f"{said!r}" if said else "nothing"
+    return (f"The registry says {named} of the weight format, and the file {model.format!r}.",)

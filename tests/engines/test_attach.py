@@ -263,6 +263,8 @@ def test_a_model_that_ollama_lacks_is_told_with_the_command_that_gets_it(
         ("box", "http://box:11434"),
         ("box:8080", "http://box:8080"),
         (":8080", "http://127.0.0.1:8080"),
+        ("8080", "http://8080:11434"),
+        ("192.168.1.2", "http://192.168.1.2:11434"),
         ("0.0.0.0", "http://127.0.0.1:11434"),
         ("0.0.0.0:8080", "http://127.0.0.1:8080"),
         ("http://box", "http://box:80"),

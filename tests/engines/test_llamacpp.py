@@ -739,8 +739,8 @@ def test_ctrl_c_in_the_terminal_reaches_the_harness_and_not_the_engine(
 ) -> None:
     program = """
         engine = open_engine()
-        say(engine.pid)
         try:
+            say(engine.pid)
             signal.pause()
         except KeyboardInterrupt:
             say("interrupted")

@@ -171,7 +171,6 @@ def ollama_address(environment: Mapping[str, str]) -> str:
         authority = f"127.0.0.1{authority}"
     try:
         url = Url(f"{scheme}://{authority or '127.0.0.1'}")
-        explicit = authority.rpartition("]")[2].rpartition(":")[2]
     except UsageError as error:
         raise DeploymentError(f"OLLAMA_HOST is no server's address: {error}") from error
     host = url.host
@@ -181,7 +180,7 @@ def ollama_address(environment: Mapping[str, str]) -> str:
     except ValueError:
         pass  # a name, not an address
     host = f"[{host}]" if ":" in host else host
-    port = url.port if explicit.isdigit() else default_port
+    port = url.port if ":" in authority.rpartition("]")[2] else default_port
     return f"{scheme}://{host}:{port}{'/' + path.rstrip('/') if path.strip('/') else ''}"
 
 

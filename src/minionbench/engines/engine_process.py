@@ -1,4 +1,4 @@
-"""The process that an embedded engine lives in: its start, what it says, its end, its last words."""
+"""The process that an embedded engine lives in: its start, its end and its last words."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ KILL_S = 10.0
 """For the kernel to take down a killed process, with all its memory."""
 LAST_WORDS = 6
 """Lines of the log in a message."""
+LAST_BYTES = 16_384
+"""Of the log that they are looked for in."""
 MAX_LOGS = 1_000
 """Logs of engines in one folder."""
 MAX_REPORT_BYTES = 65_536
@@ -216,8 +218,9 @@ def last_words(log_path: Path) -> list[str]:
     """The last lines of a log that tell something, each once; errors before all else."""
     try:
         with log_path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 16_384))
-            lines = file.read().decode("utf-8", "replace").splitlines()
+            start = max(0, file.seek(0, os.SEEK_END) - LAST_BYTES)
+            file.seek(start)
+            lines = file.read().decode("utf-8", "replace").splitlines()[1 if start else 0 :]
     except OSError:
         return []
     told = [one_line(line) for line in lines if line.strip()]

@@ -14,6 +14,7 @@ import msgspec
 
 from minionbench.deployments.deployment import Deployment
 from minionbench.exchange import Answer, Call, Message, Plan, Reply, Request
+from minionbench.quality.prompts import about
 
 Step: TypeAlias = Generator[tuple[Call, ...], tuple[Reply, ...], tuple[Answer, ...]]
 """Part of a plan that ends with one answer for each thing that was asked."""
@@ -26,9 +27,18 @@ class Composition:
     before, and an answer names its call by its place in the whole request.
     """
 
-    def __init__(self, inner: Deployment, request: Request, first_round: int = 0) -> None:
+    def __init__(
+        self,
+        inner: Deployment,
+        request: Request,
+        *,
+        document: str | None = None,
+        first_round: int = 0,
+    ) -> None:
+        """`document` is put before every prompt, and is what a hybrid protocol keeps at home."""
         self._inner = inner
         self._request = request
+        self._document = document
         self._round = first_round
         self._calls = 0
 
@@ -37,14 +47,22 @@ class Composition:
 
         With `jobs` the calls of prompt i are given the job i where the deployment gave them none.
         """
-        plans = [self._inner.plan(_asking(self._request, prompt)) for prompt in prompts]
+        return self._side_by_side([self._inner.plan(self._asking(p)) for p in prompts], jobs)
+
+    def answer(self) -> Step:
+        """Lets the deployment answer the request as it stands."""
+        return self._side_by_side([self._inner.plan(self._request)], jobs=False)
+
+    def _side_by_side(self, plans: Sequence[Plan], jobs: bool) -> Step:
         live = [_Live(plan, job if jobs else None) for job, plan in enumerate(plans)]
         first_round = self._round
         try:
             for one in live:
                 one.start()
             while waiting := [one for one in live if one.calls]:
-                batch = tuple(one.numbered(call, first_round) for one in waiting for call in one.calls)
+                batch = tuple(
+                    one.numbered(call, first_round) for one in waiting for call in one.calls
+                )
                 self._round = max(self._round, 1 + max(call.round for call in batch))
                 start, self._calls = self._calls, self._calls + len(batch)
                 replies = yield batch
@@ -57,6 +75,15 @@ class Composition:
             for plan in plans:
                 plan.close()
         return tuple(one.answer for one in live)
+
+    def _asking(self, prompt: str) -> Request:
+        system = tuple(m for m in self._request.messages if m.role == "system")
+        return msgspec.structs.replace(
+            self._request,
+            messages=(*system, Message("user", about(self._document, prompt))),
+            document=self._document,
+            question=prompt,
+        )
 
 
 class _Live:
@@ -95,10 +122,3 @@ class _Live:
         self.calls = ()
         place = None if answer.call is None else self._places[answer.call]
         self.answer = msgspec.structs.replace(answer, call=place)
-
-
-def _asking(request: Request, prompt: str) -> Request:
-    """A request with another text; document and question are left to the prompt."""
-    return msgspec.structs.replace(
-        request, messages=(Message("user", prompt),), document=None, question=None
-    )

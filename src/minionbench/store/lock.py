@@ -7,14 +7,19 @@ import os
 from pathlib import Path
 
 
-def lock(path: Path) -> int:
+def lock(path: Path) -> int | None:
     """Makes the file and holds it locked; returns the descriptor.
 
-    The kernel releases the lock when the last copy of the descriptor is closed.
+    The kernel releases the lock when the last copy of the descriptor is closed. None where the
+    file system knows no locks: the run works, but nobody can tell whether it is alive.
     """
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    # It waits: somebody who lists the runs may be asking for an instant whether it is held.
-    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        # It waits: somebody who lists the runs may be asking for an instant whether it is held.
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError:
+        os.close(file)
+        return None
     return file
 
 

@@ -47,7 +47,7 @@ class RunFolder:
         """Where the document will be when the run is done."""
         self._journal: Journal | None = None
         self._written = False
-        self._lock: int | None = lock(folder / LOCK)
+        self._lock = lock(folder / LOCK)
 
     @property
     def timestamp(self) -> str:
@@ -91,10 +91,10 @@ class RunFolder:
             self._journal.close()
             if not self._written and self._journal.rows == 0:
                 self._journal.path.unlink(missing_ok=True)
+        # Removed while it is held, so that nobody finds it free and takes the run for dead.
+        with contextlib.suppress(OSError):
+            os.unlink(self.folder / LOCK)
         if self._lock is not None:
-            # Removed while it is held, so that nobody finds it free and takes the run for dead.
-            with contextlib.suppress(OSError):
-                os.unlink(self.folder / LOCK)
             os.close(self._lock)
             self._lock = None
         with contextlib.suppress(OSError):

@@ -24,17 +24,17 @@ class Event(NamedTuple):
     end: int
     """Position in the body just after the event's closing blank line."""
     field: bytes = b"data"
-    """`data`, or `error` where a server names its error event so."""
+    """`error` for an error event, by its name or by its field; else `data`."""
 
 
 _IGNORED = (b"event", b"id", b"retry")
 
 
 def events(body: bytes) -> Iterator[Event]:
-    """The events of a body that carry data, in order; comments and keep-alives are left out.
+    """The events of a body that carry data or are errors, in order.
 
-    An event without its closing blank line is no event: the stream was cut there. Stricter than
-    the standard in one point: a line with an unknown field is refused, not skipped, because a
+    Comments and keep-alives are left out. An event without its closing blank line is no event: the
+    stream was cut there. Stricter than the standard in one point: a line with an unknown field is refused, not skipped, because a
     server that sends one is broken and its answer is not to be counted.
 
     Raises NotAnEventStream when it comes to such a line.
@@ -83,16 +83,18 @@ def _events_with_returns(body: bytes) -> Iterator[Event]:
 
 
 def _event(lines: list[bytes], start: int, end: int) -> Event | None:
-    """The event that these lines make; None when none of them carries data."""
+    """The event that these lines make; None when they make none."""
     data: list[bytes] = []
     name = b"data"
     for line in lines:
         field, colon, value = line.partition(b":")
         if not line or (colon and not field):
             continue
+        value = value.removeprefix(b" ")
         if field in (b"data", b"error"):
-            data.append(value.removeprefix(b" "))
-            name = field if field == b"error" else name
+            data.append(value)
         elif field not in _IGNORED:
             raise NotAnEventStream(line, start)
-    return Event(b"\n".join(data), end, name) if data else None
+        if field == b"error" or (field == b"event" and value == b"error"):
+            name = b"error"
+    return Event(b"\n".join(data), end, name) if data or name == b"error" else None
