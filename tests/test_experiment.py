@@ -269,3 +269,32 @@ def test_a_size_tier_cannot_be_chosen_at_a_server_by_url(tmp_path: Path) -> None
         run_experiment(
             settings("m", tmp_path, deployment=Local("m", url="http://127.0.0.1:1/v1"), quant=Q3B())
         )
+
+
+def test_a_workload_longer_than_the_default_context_asks_for_its_own(tmp_path: Path) -> None:
+    from training.gguf_file import write_random_gguf
+
+    long_model = tmp_path / "long.gguf"
+    write_random_gguf(long_model, context=20_000)
+    outcome = run_experiment(
+        settings(
+            f"llamacpp/{long_model}",
+            tmp_path,
+            workloads=(Prefill(input_tokens=9_000, output_tokens=2),),
+            num_requests=1,
+            warmup=0,
+            repeats=1,
+        )
+    )
+    factors = outcome.run.candidates[0].factors
+    assert factors is not None
+    assert 9_000 < factors.flags["context_tokens"] < 10_000
+
+
+def test_a_workload_longer_than_the_models_context_is_refused_at_once(
+    random_model: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="context"):
+        run_experiment(
+            settings(f"llamacpp/{random_model}", tmp_path, workloads=(Prefill(input_tokens=9_000),))
+        )

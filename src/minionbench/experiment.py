@@ -20,7 +20,9 @@ from minionbench.deployments.single import Local
 from minionbench.engines.catalog import ModelSpec, open_engine
 from minionbench.engines.engine import Engine, EngineFacts, EngineSettings
 from minionbench.engines.families import LocalQuant, pick
+from minionbench.engines.llamacpp import DEFAULT_CONTEXT_TOKENS
 from minionbench.errors import DeploymentError, UsageError
+from minionbench.exchange import Request
 from minionbench.load import ClosedLoop, Load
 from minionbench.measuring import (
     INTERRUPTED,
@@ -40,6 +42,8 @@ from minionbench.workloads.workload import Workload
 DEFAULT_REQUESTS = 10
 DEFAULT_WARMUP = 2
 DEFAULT_REPEATS = 3
+TEMPLATE_TOKENS = 16
+"""What a chat template adds to each message, generously."""
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -232,7 +236,7 @@ def _measure(
     cold = None if settings.engine.cache_prompt else True
     try:
         with open_engine(
-            spec, _engine_settings(settings), log_folder=folder.log_folder()
+            spec, _engine_settings(settings, cells), log_folder=folder.log_folder()
         ) as engine:
             _set_reasoning(engine, settings.reasoning)
             journal = folder.journal()
@@ -307,12 +311,31 @@ def _cell_id(name: str, taken: Sequence[str]) -> str:
     return cell_id
 
 
-def _engine_settings(settings: RunSettings) -> EngineSettings:
-    """The engine's settings: as many slots as the load has streams, unless told otherwise."""
+def _engine_settings(settings: RunSettings, cells: Sequence[Cell]) -> EngineSettings:
+    """The engine's settings: slots for the load's streams and room for the longest request.
+
+    What the user chose stays. A context is asked for only where the engine's own default may be
+    too short, so that a model that has no more says so before anything is measured.
+    """
     engine = msgspec.structs.replace(settings.engine, url=settings.deployment.url)
+    needed = max(_context_tokens(request) for cell in cells for request in cell.requests)
+    if engine.context_tokens is None and engine.url is None and needed > DEFAULT_CONTEXT_TOKENS:
+        engine = msgspec.structs.replace(engine, context_tokens=needed)
     if engine.slots is None and isinstance(settings.load, ClosedLoop):
         engine = msgspec.structs.replace(engine, slots=settings.load.concurrency)
     return engine
+
+
+def _context_tokens(request: Request) -> int:
+    """Context that a request may take: its prompt, its chat template and its longest answer.
+
+    The prompt is counted by the reference tokenizer, whose vocabulary is a small one: other
+    models need fewer tokens for the same text.
+    """
+    limits = request.limits
+    answer = limits.forced_output_tokens or limits.max_output_tokens or 0
+    template = TEMPLATE_TOKENS * (len(request.messages) + 1)
+    return request.input_tokens + template + answer
 
 
 def _set_reasoning(engine: Engine, reasoning: bool | None) -> None:

@@ -52,9 +52,11 @@ def data_of(body: bytes) -> list[bytes]:
 
 
 lines = st.sampled_from(
-    [b"data: {}", b"data:{}", b"data", b"data:  two", b"data: a:b", b": keep-alive", b":", b""]
-    + [b"event: error", b"event: ping", b"event", b"id: 7", b"retry: 9", b"error: {}", b"error:"]
-    + [b"", b"", b"data: [DONE]", b"datta: x", b"no field"]
+    [
+        *(b"data: {}", b"data:{}", b"data", b"data:  two", b"data: a:b", b": keep-alive", b":"),
+        *(b"event: error", b"event: ping", b"event", b"id: 7", b"retry: 9", b"error: {}"),
+        *(b"error:", b"", b"", b"", b"data: [DONE]", b"datta: x", b"no field"),
+    ]
 )
 endings = st.sampled_from([b"\n", b"\r\n", b"\r"])
 bodies = st.lists(st.tuples(lines, endings), max_size=12).map(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from os.path import commonprefix
 from typing import Any
 
 import msgspec
@@ -11,13 +12,17 @@ from minionbench.exchange import Exchange, Failure
 
 MESSAGE_CHARACTERS = 500
 """Longest part of a server's own message that is kept."""
+SECRET_CHARACTERS = 8
+"""Shortest text that is treated as a secret, or as the beginning of one. What is shorter is a
+placeholder for a server that wants no key, such as EMPTY, and may stand in any answer."""
+LONGEST_WAIT_S = 1e9
 
 
 def failure_of_status(exchange: Exchange) -> Failure:
     """The failure of an answer whose status is not 2xx."""
     try:
         decoded = msgspec.json.decode(exchange.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         decoded = None
     error = decoded.get("error", decoded) if isinstance(decoded, dict) else None
     failure = failure_of_error_object(error, exchange.body)
@@ -40,19 +45,31 @@ def failure_of_error_object(error: Any, raw: bytes) -> Failure:
         message = error
     if not isinstance(message, str) or not message:
         message = raw.decode("utf-8", "replace").strip() or "the server gave no reason"
-    if len(message) > MESSAGE_CHARACTERS:
-        message = message[:MESSAGE_CHARACTERS] + "…"
+    if isinstance(code, bool) or not isinstance(code, (str, int)):
+        code = None
     return Failure(
-        message=message,
+        message=_shortened(message),
         http_status=code if isinstance(code, int) and 100 <= code < 600 else None,
-        code=str(code) if isinstance(code, (str, int)) else None,
+        code=None if code is None else _shortened(str(code)),
     )
 
 
+def _shortened(text: str) -> str:
+    return text if len(text) <= MESSAGE_CHARACTERS else text[:MESSAGE_CHARACTERS] + "…"
+
+
 def hide(text: str, secrets: Iterable[str]) -> str:
-    """The text with every secret taken out: servers like to quote the key they refuse."""
+    """The text with every secret taken out: servers like to quote the key they refuse.
+
+    The beginning of a secret goes too, since a quotation may have been cut within it.
+    """
     for secret in secrets:
-        text = text.replace(secret, "…")
+        beginning = secret[:SECRET_CHARACTERS]
+        if len(beginning) < SECRET_CHARACTERS:
+            continue
+        while (start := text.find(beginning)) >= 0:
+            end = start + len(commonprefix([text[start : start + len(secret)], secret]))
+            text = f"{text[:start]}…{text[end:]}"
     return text
 
 
@@ -61,5 +78,6 @@ def _retry_after_s(headers: dict[str, str]) -> float | None:
     for name, per_s in (("retry-after-ms", 1_000), ("retry-after", 1)):
         value = headers.get(name, "").strip()
         if value.replace(".", "", 1).isdecimal() and value.isascii():
-            return float(value) / per_s
+            wait_s = float(value) / per_s
+            return wait_s if wait_s <= LONGEST_WAIT_S else None
     return None

@@ -34,8 +34,8 @@ def events(body: bytes) -> Iterator[Event]:
     """The events of a body that carry data or are errors, in order.
 
     Comments and keep-alives are left out. An event without its closing blank line is no event: the
-    stream was cut there. Stricter than the standard in one point: a line with an unknown field is refused, not skipped, because a
-    server that sends one is broken and its answer is not to be counted.
+    stream was cut there. Stricter than the standard in one point: a line with an unknown field is
+    refused, not skipped, because a server that sends one is broken and its answer must not count.
 
     Raises NotAnEventStream when it comes to such a line.
     """
