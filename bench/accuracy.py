@@ -129,7 +129,7 @@ def _phase(phase: RunPhase, requests: int, connections: int) -> Phased:
         cell="accuracy",
         phase=phase,
         repeat=0,
-        requests=ask_requests(requests),
+        requests=tuple(enumerate(ask_requests(requests))),
         load=ClosedLoop(concurrency=connections),
     )
 

@@ -58,12 +58,17 @@ def _phase(phase: Phase, count: int) -> Phased:
         phase=phase,
         repeat=0,
         requests=tuple(
-            Request(
-                item_id=f"overhead-{index}",
-                messages=(Message("user", f"What is {index} plus {index + 7}? Show your steps."),),
-                limits=Limits(forced_output_tokens=TOKENS),
-                source="bench",
-                input_tokens=15,
+            (
+                index,
+                Request(
+                    item_id=f"overhead-{index}",
+                    messages=(
+                        Message("user", f"What is {index} plus {index + 7}? Show your steps."),
+                    ),
+                    limits=Limits(forced_output_tokens=TOKENS),
+                    source="bench",
+                    input_tokens=15,
+                ),
             )
             for index in range(count)
         ),

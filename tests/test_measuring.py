@@ -151,6 +151,48 @@ def test_a_stop_ends_all_cells_and_the_reason_is_told(engine: Engine) -> None:
     assert first.facts.interrupted is True
 
 
+def test_what_an_earlier_run_measured_counts_and_is_not_asked_again(engine: Engine) -> None:
+    (whole,) = go(engine, cell("a", n=3))
+    earlier = [record for record in whole.records if record.index not in (2, 5)]
+    journal: list[RequestRecord] = []
+    (resumed,) = measure(
+        [cell("a", n=3)],
+        Local(),
+        {"local": engine},
+        journal,
+        stop=StopSwitch(),
+        observer=Silent(),
+        keep_text=True,
+        cold=True,
+        earlier={"a": earlier},
+    )
+    assert [(record.phase, record.index) for record in journal] == [
+        ("warmup", 0),
+        ("measured", 2),
+        ("measured", 5),
+    ]
+    measured = [record for record in resumed.records if record.phase == "measured"]
+    assert sorted(record.index for record in measured) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_cell_that_an_earlier_run_finished_is_left_alone(engine: Engine) -> None:
+    (whole,) = go(engine, cell("a"))
+    journal: list[RequestRecord] = []
+    (resumed,) = measure(
+        [cell("a")],
+        Local(),
+        {"local": engine},
+        journal,
+        stop=StopSwitch(),
+        observer=Silent(),
+        keep_text=True,
+        cold=True,
+        earlier={"a": whole.records},
+    )
+    assert journal == []
+    assert len(resumed.records) == 4
+
+
 def test_ctrl_c_throws_the_switch_and_a_second_one_ends_at_once() -> None:
     stop = StopSwitch()
     before = signal.getsignal(signal.SIGINT)

@@ -87,9 +87,8 @@ def run(
             cell="cell",
             phase="measured",
             repeat=2,
-            requests=requests(n),
+            requests=tuple(enumerate(requests(n), 10)),
             load=load or ClosedLoop(),
-            first_index=10,
         )
         records, facts = runner.run(phase)
     return records, facts, list(journal)
@@ -181,7 +180,7 @@ def test_a_thrown_switch_cuts_what_is_under_way_and_keeps_all_of_it(
 def test_requests_planned_for_later_are_not_sent_when_the_switch_is_thrown(
     server: GroundTruthServer,
 ) -> None:
-    records, _, _ = run(server.base_url, 5, load=OpenLoop(rate_per_s=2), stop_after=1)
+    records, _, _ = run(server.base_url, 5, load=OpenLoop(rate_per_s=2, burstiness=float("inf")), stop_after=1)
     outcomes = [record.outcome for record in records]
     assert outcomes[0] is Outcome.OK
     assert set(outcomes[1:]) == {Outcome.NOT_SENT}
@@ -302,7 +301,11 @@ def test_a_dead_engine_ends_the_phase_with_its_last_words(server: GroundTruthSer
             engine_ended=lambda: "The engine was killed by SIGKILL",
         )
         phase = Phased(
-            cell="c", phase="measured", repeat=0, requests=requests(5), load=ClosedLoop()
+            cell="c",
+            phase="measured",
+            repeat=0,
+            requests=tuple(enumerate(requests(5))),
+            load=ClosedLoop(),
         )
         records, facts = runner.run(phase)
     assert len(records) == 1

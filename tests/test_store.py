@@ -272,7 +272,16 @@ def test_a_finished_journal_takes_nothing_more(tmp_path: Path) -> None:
         journal.close()
 
 
-@pytest.mark.parametrize("change", [lambda b: b + b"\n", lambda b: b[:-1], lambda b: b"", None])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda b: b.replace(b'"item-0"', b'"item-1"'),
+        lambda b: b + b"\n",
+        lambda b: b[:-1],
+        lambda b: b"",
+        None,
+    ],
+)
 def test_records_that_were_changed_are_refused(tmp_path: Path, change: object) -> None:
     with reserve(tmp_path, NOW) as folder:
         journal = folder.journal()

@@ -223,7 +223,7 @@ CGROUP = "sys/fs/cgroup"
         (
             {
                 "proc/self/cgroup": "0::/\n",
-                f"{CGROUP}/cpu.max": "nonsense\n",
+                f"{CGROUP}/cpu.max": "0 100000\n",
                 f"{CGROUP}/memory.max": "-5\n",
             },
             None,
@@ -445,6 +445,10 @@ def test_a_known_key_is_found_anywhere(key: str, before: str, after: str) -> Non
     assume("…" not in key and key not in before + "…" + after)
     shown = redact_text(before + key + after, secrets=[key])
     assert key not in shown.replace("…", "")
+
+
+def test_of_two_known_keys_the_longer_one_is_found_whole() -> None:
+    assert redact_text("x abcdefgh y", secrets=["abcd", "abcdefgh"]) == "x … y"
 
 
 def test_a_key_too_short_to_be_one_blots_out_nothing() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
@@ -102,9 +102,16 @@ def measure(
     observer: Observer,
     keep_text: bool,
     cold: bool | None,
+    earlier: Mapping[str, Sequence[RequestRecord]] | None = None,
 ) -> list[Measured]:
-    """Measures the cells on engines that serve; ends early when the switch is thrown."""
-    gathered = {cell.cell_id: _Gathered(cell) for cell in cells}
+    """Measures the cells on engines that serve; ends early when the switch is thrown.
+
+    `earlier` are the records that an interrupted run has left of a cell: what was measured then
+    counts and is not asked again; only the warm-up is.
+    """
+    gathered = {
+        cell.cell_id: _Gathered(cell, (earlier or {}).get(cell.cell_id, ())) for cell in cells
+    }
     watched = [engine for engine in engines.values() if engine.pid is not None]
     memory = [TreeMemory(engine.pid) for engine in watched if engine.pid is not None]
 
@@ -127,10 +134,9 @@ def measure(
             on_record=on_record,
             keep_text=keep_text,
         )
-        for stage, cell, phase in _order(cells):
-            group = gathered[cell.cell_id]
+        for stage, group, phase in _order(list(gathered.values())):
             group.given_up = group.given_up or stop.why or engine_ended()
-            if group.given_up is not None:
+            if group.given_up is not None or not phase.requests:
                 continue
             observer.stage(stage)
             group.add(phase, *runner.run(phase))
@@ -160,9 +166,11 @@ def measure(
 class _Gathered:
     """What has come out of a cell so far."""
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: Cell, earlier: Sequence[RequestRecord]) -> None:
         self.cell = cell
-        self.records: list[RequestRecord] = []
+        self.records = [record for record in earlier if record.phase == "measured"]
+        self.left_over = {record.index for record in self.records}
+        """Indexes of what an earlier run has measured."""
         self.facts: list[PhaseFacts] = []
         """Of the measured phases."""
         self.memory = MemoryReading(peak_bytes=None, reason="no request was sent")
@@ -184,29 +192,36 @@ class _Gathered:
         )
 
 
-def _order(cells: Sequence[Cell]) -> Iterator[tuple[str, Cell, Phased]]:
+def _order(groups: Sequence[_Gathered]) -> Iterator[tuple[str, _Gathered, Phased]]:
     """(what to say, cell, phase) in the order in which the phases run."""
-    for cell in cells:
-        if cell.warmup:
-            yield f"warming up {cell.cell_id}", cell, _phase(cell, "warmup", 0)
-    for repeat in range(max((cell.repeats for cell in cells), default=0)):
-        for cell in cells:
+    for group in groups:
+        cell = group.cell
+        if cell.warmup and len(group.left_over) < cell.repeats * len(cell.requests):
+            yield f"warming up {cell.cell_id}", group, _phase(group, "warmup", 0)
+    for repeat in range(max((group.cell.repeats for group in groups), default=0)):
+        for group in groups:
+            cell = group.cell
             if repeat < cell.repeats:
                 stage = f"{cell.cell_id}, repeat {repeat + 1} of {cell.repeats}"
-                yield stage, cell, _phase(cell, "measured", repeat)
+                yield stage, group, _phase(group, "measured", repeat)
 
 
-def _phase(cell: Cell, phase: Phase, repeat: int) -> Phased:
-    warming = phase == "warmup"
+def _phase(group: _Gathered, phase: Phase, repeat: int) -> Phased:
+    cell, warming = group.cell, phase == "warmup"
+    drawn = cell.warmup if warming else cell.requests
+    first_index = 0 if warming else len(cell.warmup) + repeat * len(cell.requests)
     return Phased(
         cell=cell.cell_id,
         phase=phase,
         repeat=repeat,
-        requests=cell.warmup if warming else cell.requests,
+        requests=tuple(
+            (index, request)
+            for index, request in enumerate(drawn, first_index)
+            if index not in group.left_over
+        ),
         # Warm-up of an open loop goes one by one: there is nothing to measure in its queue.
         load=ClosedLoop() if warming and not isinstance(cell.load, ClosedLoop) else cell.load,
         load_seed=cell.seed * 1_000 + repeat,
-        first_index=0 if warming else len(cell.warmup) + repeat * len(cell.requests),
     )
 
 

@@ -70,11 +70,10 @@ class Phased(msgspec.Struct, frozen=True, kw_only=True):
     cell: str
     phase: Phase
     repeat: int
-    requests: tuple[Request, ...]
+    requests: tuple[tuple[int, Request], ...]
+    """Each request with the index that its record is to have."""
     load: Load
     load_seed: int = 0
-    first_index: int = 0
-    """Index of the first request's record."""
 
 
 class PhaseFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,9 +166,7 @@ class _PhaseRun:
         self.transport = runner._transport
         self.records: list[RequestRecord] = []
         self.given_up: str | None = None
-        self._unstarted: Iterator[tuple[int, Request]] = iter(
-            enumerate(phase.requests, phase.first_index)
-        )
+        self._unstarted = iter(phase.requests)
         self._of_sending: dict[Sending, tuple[_Active, int]] = {}
         self._unread: deque[Sending] = deque()
         self._unwritten: deque[RequestRecord] = deque()

@@ -36,11 +36,11 @@ def test_of_events_that_share_a_read_all_but_the_last_are_merged() -> None:
 
 def test_a_first_token_that_shares_its_read_is_only_bounded() -> None:
     log = log_of(b"0123")
-    log.token_event(1, visible=True, reasoning=False)
-    assert not log.first_merged
-    log.token_event(4, visible=True, reasoning=False)
-    assert log.first_merged
-    assert log.merged_events == 1
+    told = []
+    for end in (1, 4):
+        log.token_event(end, visible=True, reasoning=False)
+        told.append((log.first_merged, log.merged_events))
+    assert told == [(False, 0), (True, 1)]
 
 
 def test_events_without_tokens_are_no_merging() -> None:

@@ -40,6 +40,7 @@ class Asking(NamedTuple):
 
     opening: str
     parts: list[Drawn]
+    between: str = ", "
     end: str = "."
     context: str | None = None
 
@@ -89,7 +90,7 @@ def _drawn(pair_id: str, kind: str, draws: Draws) -> CovePair:
     return CovePair(
         pair_id=pair_id,
         kind=kind,
-        question=f"{asking.opening} {', '.join(one.asked for one in parts)}{asking.end}",
+        question=f"{asking.opening} {asking.between.join(one.asked for one in parts)}{asking.end}",
         context=asking.context,
         parts=tuple(one.part for one in parts),
         clean=" ".join(one.statement for one in parts),
@@ -203,14 +204,14 @@ def _date_part(day: datetime.date, subject: str) -> Part:
     )
 
 
-def _stated(asked: str, part: Part, right: str, wrong: str) -> Drawn:
+def _stated(asked: str, part: Part, right: str, wrong: str, word: str = "What") -> Drawn:
     """A part of a question that begins with Name: `the capital of …`."""
     return Drawn(
         asked=f"the {asked}",
         part=part,
         statement=f"The {asked} is {right}.",
         wrong=f"The {asked} is {wrong}.",
-        question=f"What is the {asked}?",
+        question=f"{word} is the {asked}?",
     )
 
 
@@ -235,7 +236,7 @@ def _dates(draws: Draws, count: int) -> Asking:
             wrong = WEEKDAYS[(at + draws.between(1, 6)) % 7]
             part = Part(subject=asked, value=WEEKDAYS[at])
             parts.append(_stated(asked, part, WEEKDAYS[at], wrong))
-    return Asking("Name", parts)
+    return Asking("Name", parts, between="; ")
 
 
 WORDS = (
@@ -263,7 +264,7 @@ def _ordering(draws: Draws, count: int) -> Asking:
             asked = f"word that comes {place} in the alphabet of {', '.join(words)}"
             other = draws.pick([word for word in words if word != first])
             parts.append(_stated(asked, Part(subject=asked, value=first), first, other))
-    return Asking("Name", parts)
+    return Asking("Name", parts, between="; ")
 
 
 # --- looking up --------------------------------------------------------------------------------
@@ -321,7 +322,7 @@ def _report(draws: Draws, count: int) -> Asking:
         if draws.chance(0.5):
             asked = f"keeper of the depot in {town}"
             part = Part(subject=asked, value=keepers[at])
-            parts.append(_stated(asked, part, keepers[at], keepers[other]))
+            parts.append(_stated(asked, part, keepers[at], keepers[other], "Who"))
         else:
             asked = f"number of crates in {town}"
             part = Part(subject=asked, value=str(numbers[at]), type="number", unit="crates")

@@ -108,12 +108,14 @@ class MetricResult(Part):
         fields = self.__dict__
         status, value, message = fields["status"], fields["value"], fields["error_message"]
         metadata: dict[str, Any] = fields["metadata"]
-        plain = plain_object(metadata, "metadata")
-        if plain is not metadata:
-            # The dict is this instance's own copy, so that filling it anew surprises nobody.
-            metadata.clear()
-            metadata.update(plain)
-        _check_known_keys(metadata)
+        if metadata:
+            plain = plain_object(metadata, "metadata")
+            if plain is not metadata:
+                # The dict is this instance's own copy, so that filling it anew surprises nobody.
+                metadata.clear()
+                metadata.update(plain)
+            if not _KNOWN_KEYS.keys().isdisjoint(metadata):
+                _check_known_keys(metadata)
         if status is MetricStatus.OK:
             if value is None:
                 raise rule("status is ok, so there must be a value", "value")

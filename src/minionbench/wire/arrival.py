@@ -17,6 +17,8 @@ class ArrivalLog:
         "_exchange",
         "_last_token_read",
         "_read",
+        "_read_ends",
+        "_read_ns",
         "first_event_ns",
         "first_merged",
         "first_reasoning_ns",
@@ -27,6 +29,8 @@ class ArrivalLog:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
+        self._read_ends = exchange.read_ends
+        self._read_ns = exchange.read_ns
         self._read = 0
         self._last_token_read = -1
         self.first_event_ns: int | None = None
@@ -38,12 +42,11 @@ class ArrivalLog:
 
     def event(self, end: int) -> int:
         """Takes an event that ends before byte `end` of the body; the instant it arrived."""
-        ends = self._exchange.read_ends
         read = self._read
-        while ends[read] < end:
+        while self._read_ends[read] < end:
             read += 1
         self._read = read
-        at_ns = self._exchange.read_ns[read]
+        at_ns = self._read_ns[read]
         if self.first_event_ns is None:
             self.first_event_ns = at_ns
         return at_ns

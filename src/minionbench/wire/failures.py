@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from os.path import commonprefix
 from typing import Any
 
 import msgspec
@@ -64,13 +63,18 @@ def hide(text: str, secrets: Iterable[str]) -> str:
     The beginning of a secret goes too, since a quotation may have been cut within it.
     """
     for secret in secrets:
-        beginning = secret[:SECRET_CHARACTERS]
-        if len(beginning) < SECRET_CHARACTERS:
-            continue
-        while (start := text.find(beginning)) >= 0:
-            end = start + len(commonprefix([text[start : start + len(secret)], secret]))
-            text = f"{text[:start]}…{text[end:]}"
+        beginning, rest = secret[:SECRET_CHARACTERS], secret[SECRET_CHARACTERS:]
+        if len(beginning) == SECRET_CHARACTERS and beginning in text:
+            first, *others = text.split(beginning)
+            text = "…".join([first, *(_without(rest, other) for other in others)])
     return text
+
+
+def _without(beginning: str, text: str) -> str:
+    """The text without so much of its beginning as it has in common with this one."""
+    pairs = enumerate(zip(text, beginning, strict=False))
+    shorter = min(len(text), len(beginning))
+    return text[next((i for i, (ours, theirs) in pairs if ours != theirs), shorter) :]
 
 
 def _retry_after_s(headers: dict[str, str]) -> float | None:

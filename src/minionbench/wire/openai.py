@@ -9,10 +9,11 @@ Source: OpenAI API reference and SDK 3.54, llama.cpp server README, vLLM OpenAI-
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
+from minionbench.errors import UsageError
 from minionbench.exchange import (
     Call,
     Endpoint,
@@ -29,14 +30,14 @@ from minionbench.wire.failures import failure_of_error_object, failure_of_status
 from minionbench.wire.sse import NotAnEventStream, events, rest_after_events
 
 
-class _Delta(msgspec.Struct):
+class _Delta(msgspec.Struct, gc=False):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     index: int = 0
     delta: _Delta | None = None
     finish_reason: str | None = None
@@ -66,7 +67,7 @@ class _Timings(msgspec.Struct):
     predicted_ms: float | None = None
 
 
-class _Chunk(msgspec.Struct):
+class _Chunk(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
     model: str | None = None
     usage: _Usage | None = None
@@ -76,6 +77,14 @@ class _Chunk(msgspec.Struct):
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 _encode = msgspec.json.Encoder().encode
+
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for bytes that are not the JSON that was expected."""
+_LARGEST = 2**53
+"""No count or duration is larger, and JSON carries up to here exactly."""
+_Number = TypeVar("_Number", int, float)
+_BROKEN_OFF = ("abort", "error", "insufficient_system_resource")
+"""Finish reasons of an answer that the server gave up: vLLM and SGLang, OpenRouter, DeepSeek."""
 
 
 class OpenAIChat:
@@ -117,8 +126,14 @@ class OpenAIChat:
         if endpoint.key is not None:
             headers.append(("Authorization", f"Bearer {endpoint.key.reveal()}"))
         headers.extend(endpoint.headers)
+        try:
+            payload = _encode(body)
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                "A message holds half a character, which UTF-8 cannot carry"
+            ) from error
         url = Url(endpoint.base_url)
-        return request_bytes("POST", url, "/chat/completions", tuple(headers), _encode(body))
+        return request_bytes("POST", url, "/chat/completions", tuple(headers), payload)
 
     def reply(self, exchange: Exchange, endpoint: Endpoint) -> Reply:
         """The reply that an exchange amounts to; a failed one keeps what had arrived before."""
@@ -127,11 +142,7 @@ class OpenAIChat:
             reading.fail(Outcome.HTTP_ERROR, failure_of_status(exchange))
         elif exchange.body:
             reading.read()
-        if exchange.outcome is not None:
-            # What the connection did comes first: a cut body ends in a cut event, say.
-            reading.outcome, reading.failure = exchange.outcome, exchange.failure
-        elif reading.outcome is None:
-            reading.require_end()
+        reading.conclude()
         return reading.reply(endpoint)
 
 
@@ -163,64 +174,83 @@ class _Reading:
         if kind != "text/event-stream" or coding != "identity":
             self._refuse_body(kind, coding)
             return
+        body, wrong_byte = exchange.body, None
+        if not body.isascii():
+            try:
+                body.decode("utf-8")
+            except UnicodeDecodeError as error:
+                wrong_byte = error.start
+                body = body[:wrong_byte]
         try:
-            exchange.body.decode("utf-8")
-            self._read_events()
-        except UnicodeDecodeError as error:
-            if exchange.outcome is None:
-                self._malformed(f"invalid UTF-8 at byte {error.start} of the answer")
+            self._read_events(body)
         except NotAnEventStream as error:
             self._malformed(str(error))
+        if wrong_byte is not None:
+            self._malformed(f"invalid UTF-8 at byte {wrong_byte} of the answer")
 
-    def _read_events(self) -> None:
+    def _read_events(self, body: bytes) -> None:
         log = self.log
-        for event in events(self.exchange.body):
+        for event in events(body):
             data = event.data
             if data == b"[DONE]":
                 self.done = True
                 log.event(event.end)
                 continue
+            if event.field == b"error":
+                self._no_chunk(data, error=True)
+                return
             try:
                 chunk = _decode_chunk(data)
-            except msgspec.MsgspecError as error:
+            except _UNREADABLE as error:
                 self._malformed(f"an event is not a completion chunk: {error}")
                 return
-            except UnicodeDecodeError:
-                self._malformed("an event holds invalid UTF-8")
-                return
-            if chunk.error is not None or event.field == b"error":
-                failure = failure_of_error_object(chunk.error, data)
-                self.fail(Outcome.STREAM_ERROR, failure)
+            choices = chunk.choices
+            if chunk.error is not None or choices is None:
+                self._no_chunk(data, error=chunk.error is not None)
                 return
             if self.done:
                 self._malformed("events follow the stream's [DONE]")
                 return
-            self._take(chunk, event.end)
-
-    def _take(self, chunk: _Chunk, end: int) -> None:
-        visible = reasoning = None
-        if chunk.choices:
-            choice = chunk.choices[0]
-            delta = choice.delta
-            if delta is not None:
-                visible = delta.content or delta.refusal
-                reasoning = delta.reasoning_content or delta.reasoning
-            if choice.finish_reason is not None:
-                self.finish_reason = choice.finish_reason
-        if visible or reasoning:
+            visible = reasoning = None
+            if choices:
+                choice = choices[0]
+                if choice.index != 0 or len(choices) > 1:
+                    self._malformed("the server sends several answers at once; one was asked for")
+                    return
+                delta = choice.delta
+                if delta is not None:
+                    visible = delta.content or delta.refusal
+                    reasoning = delta.reasoning_content or delta.reasoning
+                if choice.finish_reason is not None:
+                    self.finish_reason = choice.finish_reason
             if visible:
                 self.text.append(visible)
             if reasoning:
                 self.thoughts.append(reasoning)
-            self.log.token_event(end, visible=bool(visible), reasoning=bool(reasoning))
+            if visible or reasoning:
+                log.token_event(event.end, visible=bool(visible), reasoning=bool(reasoning))
+            else:
+                log.event(event.end)
+            if chunk.usage is not None:
+                self.usage = chunk.usage
+            if chunk.timings is not None:
+                self.timings = chunk.timings
+            if self.model is None:
+                self.model = chunk.model or None
+
+    def _no_chunk(self, data: bytes, *, error: bool) -> None:
+        """Takes an event that says what went wrong, or that is JSON of some other kind."""
+        try:
+            decoded = msgspec.json.decode(data)
+        except _UNREADABLE:
+            decoded = None
+        if isinstance(decoded, dict):
+            error = error or decoded.get("object") == "error"
+            decoded = decoded.get("error", decoded)
+        if error:
+            self.fail(Outcome.STREAM_ERROR, failure_of_error_object(decoded, data))
         else:
-            self.log.event(end)
-        if chunk.usage is not None:
-            self.usage = chunk.usage
-        if chunk.timings is not None:
-            self.timings = chunk.timings
-        if self.model is None and chunk.model:
-            self.model = chunk.model
+            self._malformed("an event is not a completion chunk: it has no choices")
 
     def _malformed(self, message: str) -> None:
         self.fail(Outcome.MALFORMED, Failure(message=message))
@@ -230,7 +260,7 @@ class _Reading:
         if kind == "application/json":
             try:
                 error = msgspec.json.decode(exchange.body, type=dict[str, Any]).get("error")
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            except _UNREADABLE:
                 error = None
             if error is not None:
                 failure = failure_of_error_object(error, exchange.body)
@@ -242,8 +272,18 @@ class _Reading:
         beginning = exchange.body[:80].decode("utf-8", "replace")
         self._malformed(f"the answer is no event stream ({what}); it begins {beginning!r}")
 
-    def require_end(self) -> None:
-        """Fails a stream that parsed, but that does not say it is complete."""
+    def conclude(self) -> None:
+        """Settles the outcome: what the connection did, and whether the stream says it is whole."""
+        exchange = self.exchange
+        if exchange.outcome is not None:
+            # It comes first, since a cut body ends in a cut event; but what a server says of its
+            # own error before it closes says more.
+            if self.outcome is not Outcome.STREAM_ERROR:
+                self.outcome, self.failure = exchange.outcome, exchange.failure
+        elif self.outcome is None:
+            self._require_end()
+
+    def _require_end(self) -> None:
         rest = rest_after_events(self.exchange.body)
         if rest:
             self._malformed(f"the answer ends inside an event: {rest[:40]!r}")
@@ -253,21 +293,30 @@ class _Reading:
         elif self.finish_reason is None:
             message = "the stream ended without a finish reason"
             self.fail(Outcome.MISSING_END, Failure(message=message))
+        elif self.finish_reason in _BROKEN_OFF:
+            message = f"the server broke the answer off (finish reason {self.finish_reason})"
+            self.fail(Outcome.STREAM_ERROR, Failure(message=message))
 
     def reply(self, endpoint: Endpoint) -> Reply:
         """The reply as read so far."""
         exchange, log = self.exchange, self.log
         secrets = [endpoint.key.reveal()] if endpoint.key is not None else []
+
+        def shown(text: str | None) -> str | None:
+            return None if text is None else hide(text, secrets)
+
         failure = self.failure
         if failure is not None:
-            failure = msgspec.structs.replace(failure, message=hide(failure.message, secrets))
+            failure = msgspec.structs.replace(
+                failure, message=hide(failure.message, secrets), code=shown(failure.code)
+            )
         return Reply(
             outcome=self.outcome or Outcome.OK,
             failure=failure,
-            text=hide("".join(self.text), secrets) if exchange.body else None,
+            text=None if log.first_event_ns is None else hide("".join(self.text), secrets),
             reasoning=hide("".join(self.thoughts), secrets) if self.thoughts else None,
-            finish_reason=self.finish_reason,
-            model=None if self.model is None else hide(self.model, secrets),
+            finish_reason=shown(self.finish_reason),
+            model=shown(self.model),
             usage=_usage(self.usage),
             engine=_engine(self.timings),
             planned_ns=exchange.planned_ns,
@@ -293,10 +342,10 @@ def _usage(usage: _Usage | None) -> Usage | None:
     prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
     cached = prompt.cached_tokens if prompt is not None else None
     return Usage(
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        cached_tokens=usage.prompt_cache_hit_tokens if cached is None else cached,
-        reasoning_tokens=completion.reasoning_tokens if completion is not None else None,
+        prompt_tokens=_known(usage.prompt_tokens),
+        completion_tokens=_known(usage.completion_tokens),
+        cached_tokens=_known(usage.prompt_cache_hit_tokens if cached is None else cached),
+        reasoning_tokens=_known(completion.reasoning_tokens if completion is not None else None),
     )
 
 
@@ -304,9 +353,14 @@ def _engine(timings: _Timings | None) -> EngineTimings | None:
     if timings is None:
         return None
     return EngineTimings(
-        cached_tokens=timings.cache_n,
-        prompt_tokens=timings.prompt_n,
-        prompt_ms=timings.prompt_ms,
-        predicted_tokens=timings.predicted_n,
-        predicted_ms=timings.predicted_ms,
+        cached_tokens=_known(timings.cache_n),
+        prompt_tokens=_known(timings.prompt_n),
+        prompt_ms=_known(timings.prompt_ms),
+        predicted_tokens=_known(timings.predicted_n),
+        predicted_ms=_known(timings.predicted_ms),
     )
+
+
+def _known(value: _Number | None) -> _Number | None:
+    """A count or a duration; None for what cannot be one, such as llama.cpp's −1 for "not set"."""
+    return value if value is not None and 0 <= value <= _LARGEST else None

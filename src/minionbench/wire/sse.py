@@ -6,7 +6,8 @@ Source: HTML Living Standard, section 9.2 (server-sent events).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+
+import msgspec
 
 
 class NotAnEventStream(Exception):
@@ -17,7 +18,7 @@ class NotAnEventStream(Exception):
         self.at = at
 
 
-class Event(NamedTuple):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """One event that carries data."""
 
     data: bytes
@@ -43,17 +44,19 @@ def events(body: bytes) -> Iterator[Event]:
         yield from _events_with_returns(body)
         return
     start = 0
-    find = body.find
-    while True:
+    find, stands = body.find, body.startswith
+    while (line_end := find(b"\n", start)) >= 0:
+        if stands(b"\n\n", line_end) and stands(b"data: ", start):
+            # A single line of data, as nearly every event is.
+            yield Event(body[start + 6 : line_end], line_end + 2)
+            start = line_end + 2
+            continue
         close = find(b"\n\n", start)
         if close < 0:
             return
-        if body.startswith(b"data: ", start) and find(b"\n", start, close) < 0:
-            yield Event(body[start + 6 : close], close + 2)
-        elif close > start:
-            event = _event(body[start:close].split(b"\n"), start, close + 2)
-            if event is not None:
-                yield event
+        event = _event(body[start:close].split(b"\n"), start, close + 2)
+        if event is not None:
+            yield event
         start = close + 2
 
 

@@ -1,0 +1,233 @@
+"""A model as a retriever: it reorders candidates, by lists or one by one, over any deployment.
+
+Listwise: windows of passages slide from the back of the list to its front, and the model orders
+each. Pointwise: the model says of each passage by itself whether it answers the query. The two
+are different measurements and are never compared.
+
+Source: Sun and others, Is ChatGPT Good at Search? (RankGPT), arXiv 2304.09542.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from minionbench.deployments.deployment import Deployment
+from minionbench.errors import UsageError
+from minionbench.exchange import Answer, Plan, Request, Side
+from minionbench.quality.composing import Composition
+from minionbench.quality.prompts import ranking_prompt, relevance_prompt
+
+WINDOW = 5
+STEP = 2
+"""Passages in a window, and how far it moves. Small enough for the smallest models; the three best
+passages of each window take part in the next. RankGPT's own are 20 and 10."""
+
+
+class Ranking(msgspec.Struct, frozen=True, kw_only=True):
+    """The order that a reranker came to, and what had to be repaired in the model's answers."""
+
+    order: tuple[int, ...]
+    """Places of the passages as they were shown, from 0, best first."""
+    answers: int
+    """Answers of the model that the order was made from."""
+    missing: int = 0
+    """Passages that an order left out; they follow in the order shown."""
+    repeated: int = 0
+    """Passages that an order named again; the first time counts."""
+    out_of_range: int = 0
+    """Numbers in an order that are no passage's."""
+    unread: int = 0
+    """Answers that held no order, or neither yes nor no."""
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What one answer to a window says."""
+
+    order: tuple[int, ...]
+    """Every place of the window, from 0, best first."""
+    missing: int
+    repeated: int
+    out_of_range: int
+
+
+_BRACKETED = re.compile(r"\[\s*([0-9]+)\s*\]")
+_NUMBER = re.compile(r"[0-9]+")
+_FIRST_WORD = re.compile(r"[^\W\d_]+")
+
+
+def read_order(answer: str, size: int) -> Order:
+    """The order of a window's passages in an answer such as `[2] > [1] > [3]`, repaired.
+
+    Numbers in brackets count; where there is none, all numbers do. Those out of range and those
+    named before are dropped, and the passages not named follow in the order shown.
+    """
+    numbers = _BRACKETED.findall(answer) or _NUMBER.findall(answer)
+    named: dict[int, None] = {}
+    repeated = out_of_range = 0
+    for digits in numbers:
+        # A number of many digits is out of any range, and int() refuses thousands of them.
+        place = int(digits) - 1 if len(digits) < 10 else -1
+        if not 0 <= place < size:
+            out_of_range += 1
+        elif place in named:
+            repeated += 1
+        else:
+            named[place] = None
+    left = [place for place in range(size) if place not in named]
+    return Order(
+        order=(*named, *left), missing=len(left), repeated=repeated, out_of_range=out_of_range
+    )
+
+
+def read_relevance(answer: str) -> bool | None:
+    """Whether an answer begins with yes or no; None where it begins with neither."""
+    first = _FIRST_WORD.search(answer)
+    return {"yes": True, "no": False}.get(first[0].lower()) if first else None
+
+
+def windows(number: int, size: int, step: int) -> Iterator[range]:
+    """The places of each window over so many passages, from the back to the front.
+
+    All are full, and the last one holds the front, also where the steps do not come out even.
+    """
+    last = max(0, number - size)
+    for start in (*range(last, 0, -step), 0):
+        yield range(start, min(start + size, number))
+
+
+class ListwiseReranker:
+    """Lets a deployment order passages, window by window.
+
+    The request's `document` holds the passages, one per line, its `question` the query. The
+    answer is a `Ranking` as JSON. A call that fails ends the request without an answer.
+    """
+
+    mode = "listwise"
+
+    def __init__(self, inner: Deployment, *, window: int = WINDOW, step: int = STEP) -> None:
+        """Raises UsageError for a window below 2 passages, or a step outside 1 … window."""
+        if window < 2 or not 1 <= step <= window:
+            raise UsageError(
+                f"A window of {window} with a step of {step} cannot rank: the window must be 2 or "
+                "more, and the step between 1 and the window."
+            )
+        self.inner = inner
+        self.window = window
+        self.step = step
+
+    @property
+    def name(self) -> str:
+        """The inner deployment's: reranking is a procedure over it, not another place."""
+        return self.inner.name
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The inner deployment's."""
+        return self.inner.sides
+
+    @property
+    def settings(self) -> dict[str, str | int]:
+        """What a document has to say of how the ranking was made."""
+        return {"mode": self.mode, "window": self.window, "step": self.step}
+
+    def plan(self, request: Request) -> Plan:
+        """One call per window, one after the other."""
+        query, passages = _query_and_passages(request)
+        steps = Composition(self.inner, request)
+        order = list(range(len(passages)))
+        answers = missing = repeated = out_of_range = unread = 0
+        call: int | None = None
+        for places in windows(len(passages), self.window, self.step):
+            inside = [order[place] for place in places]
+            prompt = ranking_prompt(query, [passages[place] for place in inside])
+            (answer,) = yield from steps.ask([prompt])
+            if answer.text is None:
+                return _given_up(f"window {answers + 1}", answer)
+            read = read_order(answer.text, len(inside))
+            order[places.start : places.stop] = [inside[place] for place in read.order]
+            answers += 1
+            missing += read.missing
+            repeated += read.repeated
+            out_of_range += read.out_of_range
+            unread += read.missing == len(inside)
+            call = answer.call
+        ranking = Ranking(
+            order=tuple(order),
+            answers=answers,
+            missing=missing,
+            repeated=repeated,
+            out_of_range=out_of_range,
+            unread=unread,
+        )
+        return Answer(text=_as_text(ranking), call=call)
+
+
+class PointwiseReranker:
+    """Lets a deployment say of each passage whether it answers the query.
+
+    Passages with a yes come first, each group in the order shown. An answer that is neither yes
+    nor no counts as no. Request and answer are those of `ListwiseReranker`.
+    """
+
+    mode = "pointwise"
+
+    def __init__(self, inner: Deployment) -> None:
+        self.inner = inner
+
+    @property
+    def name(self) -> str:
+        """The inner deployment's."""
+        return self.inner.name
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The inner deployment's."""
+        return self.inner.sides
+
+    @property
+    def settings(self) -> dict[str, str | int]:
+        """What a document has to say of how the ranking was made."""
+        return {"mode": self.mode}
+
+    def plan(self, request: Request) -> Plan:
+        """One call per passage, all side by side."""
+        query, passages = _query_and_passages(request)
+        steps = Composition(self.inner, request)
+        answers = yield from steps.ask([relevance_prompt(query, p) for p in passages], jobs=True)
+        said = []
+        for number, answer in enumerate(answers, 1):
+            if answer.text is None:
+                return _given_up(f"passage {number}", answer)
+            said.append(read_relevance(answer.text))
+        order = sorted(range(len(passages)), key=lambda place: said[place] is not True)
+        ranking = Ranking(order=tuple(order), answers=len(said), unread=said.count(None))
+        return Answer(text=_as_text(ranking), call=answers[-1].call)
+
+
+def _query_and_passages(request: Request) -> tuple[str, list[str]]:
+    if request.question is None or not request.document:
+        raise ValueError(f"{request.item_id} brings no query with passages to rank")
+    return request.question, request.document.split("\n")
+
+
+def _as_text(ranking: Ranking) -> str:
+    return msgspec.json.encode(ranking).decode()
+
+
+def ranking_of(answer: str, passages: int) -> Ranking:
+    """The ranking in a reranker's answer.
+
+    Raises:
+        ValueError: the text is no ranking of so many passages.
+    """
+    ranking = msgspec.json.decode(answer, type=Ranking)
+    if sorted(ranking.order) != list(range(passages)):
+        raise ValueError(f"not a ranking of {passages} passages")
+    return ranking
+
+
+def _given_up(step: str, answer: Answer) -> Answer:
+    return Answer(text=None, call=None, abstained=f"{step} failed: {answer.abstained}")
