@@ -146,7 +146,9 @@ def test_nothing_sent_has_no_start_lag() -> None:
     assert isinstance(finding("start_lag", unsent), NotChecked)
 
 
-@pytest.mark.parametrize(("used", "severity"), [(501, "suspect"), (900, "suspect"), (901, "invalid")])
+@pytest.mark.parametrize(
+    ("used", "severity"), [(501, "suspect"), (900, "suspect"), (901, "invalid")]
+)
 def test_a_harness_that_is_busy_itself_is_not_to_be_believed(used: int, severity: str) -> None:
     busy = reason("own_cpu", steady(), facts(own_cpu_ns=ns(used)))
     assert busy.severity == severity
@@ -230,6 +232,9 @@ def test_instants_that_contradict_each_other_make_a_run_invalid() -> None:
     verdict = judge([*steady(), broken], GOOD)
     (found,) = verdict.reasons
     assert (found.rule, found.severity, found.measured) == ("instants", "invalid", 1)
+    half_broken = record_of([reply(0, 1, [5, 6]), reply(6, 10, [9, 12])])
+    assert reason("instants", [*steady(), half_broken]).measured == 1
+    assert isinstance(finding("drift_ttft", [*steady()[:15], half_broken]), NotChecked)
 
 
 # --- the answers
@@ -405,8 +410,9 @@ def test_one_item_that_goes_the_other_way_leaves_room_for_chance() -> None:
     assert "chance" in found.note
 
 
-def test_drift_between_repeats_needs_nine_items() -> None:
-    found = finding("drift_ttft", drifting(2, items=8))
+def test_drift_between_repeats_needs_nine_items_that_were_asked_twice() -> None:
+    once = record(9000, 9000, [9050, 9100], item="once", repeat=1)
+    found = finding("drift_ttft", [*drifting(2, items=8), once])
     assert isinstance(found, NotChecked)
     assert found.why == "needs 9 items measured twice, there are 8"
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.model import Block, Llama
+from training.model import Block, Llama, rotate
 
 CONSTANT = 0.2
 """The first embedding column of every token: what a purely positional head can hold on to."""
@@ -85,3 +85,23 @@ def _look_at_offset(block: Block, rows: slice, offset: int, rope_base: float) ->
     for layer, values in ((block.query, query), (block.key, key)):
         layer.weight[rows] = 0.0
         layer.weight[rows, 0] = POSITIONAL * values
+
+
+def raise_rope_base(model: Llama, base: float, pairs: int = 2) -> None:
+    """Slow the rotation down, so that equal tokens match over a longer distance.
+
+    The heads that `outline_lookup` made positional keep their offsets: after training head i of
+    layer 0 looks i + 1 tokens back. Everything else that relies on positions has to adapt.
+    """
+    head = model.shape.head_width
+    half = head // 2
+    exponents = torch.arange(half) / half
+    change = base**-exponents - model.shape.rope_base**-exponents
+    block = model.blocks[0]
+    assert isinstance(block, Block)
+    with torch.no_grad():
+        for index in range(pairs):
+            rows = block.key.weight[index * head : (index + 1) * head]
+            angles = ((index + 1) * change)[:, None]
+            rows.copy_(rotate(rows.T, angles.T.cos(), angles.T.sin()).T)
+    model.set_rope_base(base)

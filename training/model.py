@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -91,8 +93,14 @@ class Llama(nn.Module):  # type: ignore[misc]  # torch is untyped here
             assert isinstance(block, Block)
             nn.init.normal_(block.output.weight, std=0.02)
             nn.init.normal_(block.down.weight, std=0.02)
-        exponents = torch.arange(0, shape.head_width, 2).float() / shape.head_width
-        angles = torch.outer(torch.arange(shape.context).float(), shape.rope_base**-exponents)
+        self.set_rope_base(shape.rope_base)
+
+    def set_rope_base(self, base: float) -> None:
+        """Set the angles of the rotary positions."""
+        self.shape = replace(self.shape, rope_base=base)
+        head = self.shape.head_width
+        exponents = torch.arange(0, head, 2).float() / head
+        angles = torch.outer(torch.arange(self.shape.context).float(), base**-exponents)
         self.register_buffer("cosine", angles.cos(), persistent=False)
         self.register_buffer("sine", angles.sin(), persistent=False)
 

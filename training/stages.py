@@ -46,6 +46,8 @@ class Stage:
     warmup: int = 30
     decay: float = 0.0
     """Share of the steps over which the rate falls to 2 %; 0 keeps it level."""
+    rope_base: float | None = None
+    """Rotary base that is set when the stage begins; None keeps the one before."""
 
 
 def draw_repeats(kind: random.Random, content: random.Random) -> tuple[str, Batch]:
@@ -202,5 +204,13 @@ STAGES: tuple[Stage, ...] = (
     Stage("spans", 300, 0.015, draw_spans),
     Stage("records", 200, 0.01, draw_records),
     Stage("short-texts", 400, 0.015, draw_conversations(SHARES_FIRST, SHORT_SIZES)),
-    Stage("full-texts", 1300, 0.013, draw_conversations(SHARES_LAST, FULL_SIZES), decay=0.9),
+    Stage("full-texts", 500, 0.012, draw_conversations(SHARES_LAST, FULL_SIZES)),
+    Stage(
+        "far-texts",
+        1050,
+        0.012,
+        draw_conversations(SHARES_LAST, FULL_SIZES),
+        decay=0.9,
+        rope_base=1e6,
+    ),
 )

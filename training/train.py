@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from training.batches import Batch
 from training.gguf_file import Architecture
-from training.initial_circuit import outline_lookup
+from training.initial_circuit import outline_lookup, raise_rope_base
 from training.model import Llama
 from training.optimizer import Muon
 from training.stages import ARCHITECTURE, STAGES, Stage
@@ -110,11 +110,12 @@ def run_worker(rank: int, workers: int, work: Path, until: str | None) -> None:
         distributed.init_process_group(
             "gloo", init_method=f"file://{work}/meeting", rank=rank, world_size=workers
         )
-    trainer = Trainer(ARCHITECTURE, workers)
     checkpoint = work / "checkpoint.pt"
+    saved = torch.load(checkpoint, weights_only=False) if checkpoint.exists() else None
+    shape = Architecture(**saved["architecture"]) if saved else ARCHITECTURE
+    trainer = Trainer(shape, workers)
     at_stage, at_step, cpu_s = 0, 0, 0.0
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=False)
+    if saved:
         trainer.restore(saved["state"])
         at_stage, at_step, cpu_s = saved["stage"], saved["step"], saved["cpu_s"]
     if workers > 1:
@@ -123,6 +124,8 @@ def run_worker(rank: int, workers: int, work: Path, until: str | None) -> None:
     for index, stage in enumerate(STAGES):
         if index < at_stage:
             continue
+        if stage.rope_base is not None and trainer.model.shape.rope_base != stage.rope_base:
+            raise_rope_base(trainer.model, stage.rope_base)
         losses: dict[str, float] = {}
         for step in range(at_step if index == at_stage else 0, stage.steps):
             kind_random = random.Random(f"{stage.name} {step}")

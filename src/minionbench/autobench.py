@@ -31,7 +31,7 @@ from minionbench.store import RunFolder, registry_path, reserve, runs_dir
 from minionbench.system import git_facts, redact, system_info
 from minionbench.units import BYTES_PER_MB
 
-DRY_RUN = "dry run: the models of the registry are listed, and none of them is measured"
+DRY_RUN = "dry run: the model was listed, not measured"
 NOT_MEASURED = (
     "this version lists the models of a registry and does not measure them; "
     "`minionbench run -m llamacpp/PATH.gguf` measures one"

@@ -167,10 +167,16 @@ def test_connecting_is_a_figure_of_its_own() -> None:
         request.connect_s(reply(connect_start_ns=ns(4), connect_end_ns=ns(1)))
 
 
-def test_the_start_lag_begins_when_slot_and_connection_are_there() -> None:
+def test_the_start_lag_is_the_time_since_the_slot_less_that_of_connecting() -> None:
     assert request.start_lag_ns(reply(planned=0, admitted=4, sent=10)) == ns(6)
-    late = reply(planned=0, admitted=4, sent=10, connect_start_ns=ns(4), connect_end_ns=ns(9))
-    assert request.start_lag_ns(late) == ns(1)
+    at_once = reply(planned=0, admitted=4, sent=10, connect_start_ns=ns(4), connect_end_ns=ns(9))
+    assert request.start_lag_ns(at_once) == ns(1)
+    dawdling = reply(planned=0, admitted=4, sent=10, connect_start_ns=ns(7), connect_end_ns=ns(9))
+    assert request.start_lag_ns(dawdling) == ns(4)
+    begun_before = reply(
+        planned=0, admitted=4, sent=10, connect_start_ns=ns(1), connect_end_ns=ns(9)
+    )
+    assert request.start_lag_ns(begun_before) == ns(1)
     early = reply(planned=5, sent=6, connect_start_ns=ns(1), connect_end_ns=ns(2))
     assert request.start_lag_ns(early) == ns(1)
     with pytest.raises(NegativeInterval, match="start lag"):

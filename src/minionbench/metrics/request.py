@@ -269,10 +269,14 @@ def queueing_s(reply: Reply) -> float | None:
 def start_lag_ns(reply: Reply) -> int | None:
     """The harness's own delay before sending, in nanoseconds.
 
-    Formula: sent − max(admitted, connect end): a call that may go and has its connection should
-    go at once. None when it was never sent.
+    Formula: sent − admitted, less the part of it in which the connection was being made: a call
+    that may go should go at once, and connecting is a figure of its own. None when it was never
+    sent.
     """
     if reply.sent_ns is None or reply.admitted_ns is None:
         return None
-    ready = max(reply.admitted_ns, reply.connect_end_ns or reply.admitted_ns)
-    return interval_ns(ready, reply.sent_ns, "the start lag")
+    waited_ns = interval_ns(reply.admitted_ns, reply.sent_ns, "the start lag")
+    if reply.connect_start_ns is None or reply.connect_end_ns is None:
+        return waited_ns
+    connecting_since_ns = max(reply.admitted_ns, reply.connect_start_ns)
+    return waited_ns - max(0, min(reply.sent_ns, reply.connect_end_ns) - connecting_since_ns)

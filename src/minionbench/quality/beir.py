@@ -12,6 +12,7 @@ Source: the layout of github.com/beir-cellar/beir.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
@@ -22,6 +23,8 @@ from minionbench.workloads.jsonl import Lines, identities, read_lines, shown
 
 VERSION = 1
 """Raised whenever the corpus that is made of given files changes."""
+
+_GRADE = re.compile(r"-?[0-9]{1,9}")
 
 
 def read_beir(folder: str | PathLike[str], split: str | None = None) -> Corpus:
@@ -41,11 +44,15 @@ def read_beir(folder: str | PathLike[str], split: str | None = None) -> Corpus:
         raise UsageError(f"{path} is not a folder; name the folder that holds corpus.jsonl.")
     corpus_lines = read_lines(_jsonl(path, "corpus"))
     query_lines = read_lines(_jsonl(path, "queries"))
-    documents = {f"d:{name}": text for name, text in zip(_ids(corpus_lines), _texts(corpus_lines))}
+    documents = {
+        f"d:{name}": text
+        for name, text in zip(_ids(corpus_lines), _texts(corpus_lines), strict=True)
+    }
     if not any(documents.values()):
         raise SchemaError(f"{corpus_lines.file}: no document has any text.")
     texts = {
-        f"q:{name}": line.text("text") for name, line in zip(_ids(query_lines), query_lines.lines)
+        f"q:{name}": line.text("text")
+        for name, line in zip(_ids(query_lines), query_lines.lines, strict=True)
     }
     judgement_file = _judgement_file(path, split)
     judgements: dict[str, dict[str, int]] = {}
@@ -141,10 +148,6 @@ def _judgements(file: Path, content: str) -> Iterator[tuple[int, str, str, int]]
                 f"{where}: a query's id, a document's id and a grade were expected, separated by "
                 f"tabs, but there are {len(fields)} fields."
             )
-        try:
-            grade = int(fields[2][:10])
-        except ValueError:
-            raise SchemaError(
-                f"{where}: the grade {shown(fields[2])} is not a whole number."
-            ) from None
-        yield number, f"q:{fields[0]}", f"d:{fields[1]}", grade
+        if not _GRADE.fullmatch(fields[2]):
+            raise SchemaError(f"{where}: the grade {shown(fields[2])} is not a whole number.")
+        yield number, f"q:{fields[0]}", f"d:{fields[1]}", int(fields[2])

@@ -53,6 +53,11 @@ class ChainOfVerification:
         """The inner deployment's."""
         return self.inner.sides
 
+    @property
+    def settings(self) -> dict[str, str | int]:
+        """What a document has to say of how the drafts were verified."""
+        return {"variant": VARIANT, "most_questions": self.most_questions}
+
     def plan(self, request: Request) -> Plan:
         """The four steps, the first one only where the request brings no draft."""
         question = request.question or request.messages[-1].content

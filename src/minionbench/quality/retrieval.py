@@ -10,7 +10,7 @@ Source: Sun and others, Is ChatGPT Good at Search? (RankGPT), arXiv 2304.09542.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import msgspec
 
@@ -223,7 +223,10 @@ def ranking_of(answer: str, passages: int) -> Ranking:
     Raises:
         ValueError: the text is no ranking of so many passages.
     """
-    ranking = msgspec.json.decode(answer, type=Ranking)
+    try:
+        ranking = msgspec.json.decode(answer, type=Ranking)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not a ranking: {error}") from error
     if sorted(ranking.order) != list(range(passages)):
         raise ValueError(f"not a ranking of {passages} passages")
     return ranking

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationInfo, model_validator
+from pydantic import Field, StringConstraints
 
 from minionbench.schema.metric import MetricResult
 from minionbench.schema.part import (
@@ -61,9 +61,8 @@ class LoadDocument(Part):
     seed: int | None = None
     """Seed that the plan was drawn from; None where nothing was drawn."""
 
-    @model_validator(mode="after")
-    def _check(self, info: ValidationInfo) -> Self:
-        check_fields(self, info)
+    def _check(self, from_document: bool) -> None:
+        check_fields(self, from_document)
         needed = {
             "closed": ("concurrency",),
             "open": ("rate_per_s", "arrivals"),
@@ -72,7 +71,6 @@ class LoadDocument(Part):
         for field in needed:
             if getattr(self, field) is None:
                 raise rule(f"a load of kind {self.kind} must state it", field)
-        return self
 
 
 class ReasonDocument(Part):
@@ -97,9 +95,8 @@ class VerdictDocument(Part):
     status: VerdictStatus
     reasons: Annotated[tuple[ReasonDocument, ...], Field(strict=False)] = ()
 
-    @model_validator(mode="after")
-    def _check(self, info: ValidationInfo) -> Self:
-        check_fields(self, info)
+    def _check(self, from_document: bool) -> None:
+        check_fields(self, from_document)
         worst: VerdictStatus = "valid"
         for reason in self.reasons:
             worst = max(worst, _VERDICT_OF[reason.severity], key=_GRAVITY.__getitem__)
@@ -107,7 +104,6 @@ class VerdictDocument(Part):
             raise rule(
                 f"the worst of the reasons makes the verdict {worst}, not {self.status}", "status"
             )
-        return self
 
 
 class RecordsReference(Part):
@@ -120,12 +116,10 @@ class RecordsReference(Part):
     rows: Count
     """Rows of the file that belong to this cell."""
 
-    @model_validator(mode="after")
-    def _check(self, info: ValidationInfo) -> Self:
-        check_fields(self, info)
+    def _check(self, from_document: bool) -> None:
+        check_fields(self, from_document)
         if any(part in {"", ".", ".."} for part in self.path.split("/")):
             raise rule("must lead downwards from the document's folder", "path")
-        return self
 
 
 class CellResult(Part):

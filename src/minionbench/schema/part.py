@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -12,8 +12,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationInfo,
-    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -37,19 +35,29 @@ class Part(BaseModel):
         json_schema_serialization_defaults_required=True,
     )
 
-    @model_validator(mode="after")
-    def _check(self, info: ValidationInfo) -> Self:
-        check_fields(self, info)
-        return self
+    def model_post_init(self, context: Any, /) -> None:
+        """Holds a new part to its rules.
+
+        Not a validator of pydantic's: those run again whenever a part is put into another one.
+        """
+        self._check(context is FROM_DOCUMENT)
+
+    def _check(self, from_document: bool) -> None:
+        """The rules of this part; one with more of them calls `check_fields` first."""
+        check_fields(self, from_document)
 
 
-def check_fields(part: Part, info: ValidationInfo) -> None:
-    """What holds for the fields of every part; a part with more rules calls it first.
+FROM_DOCUMENT = object()
+"""The context that a document is validated in: there, every field has to be given."""
+
+
+def check_fields(part: Part, from_document: bool) -> None:
+    """What holds for the fields of every part.
 
     A part from a document must have every field. A part from Python must hold text that can be
     written; what comes from a document has shown that it can.
     """
-    if info.mode == "json":
+    if from_document:
         fields = type(part).__pydantic_fields__
         given = part.__pydantic_fields_set__
         if len(given) != len(fields):
@@ -57,6 +65,8 @@ def check_fields(part: Part, info: ValidationInfo) -> None:
             raise rule("this field is missing", absent)
     else:
         for name, value in part.__dict__.items():
+            if value is None or (isinstance(value, str) and value.isascii()):
+                continue
             for text in _texts(value):
                 if not _encodable(text):
                     raise rule(_NOT_UTF_8, name)

@@ -16,8 +16,6 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
-    ValidationInfo,
-    model_validator,
 )
 
 from minionbench.errors import UsageError
@@ -28,6 +26,7 @@ from minionbench.schema.complaint import schema_error
 from minionbench.schema.metric import MetricResult
 from minionbench.schema.migration import SCHEMA_VERSION, migrated
 from minionbench.schema.part import (
+    FROM_DOCUMENT,
     Count,
     MetricName,
     Part,
@@ -159,13 +158,11 @@ class BenchmarkCandidate(Part):
     notes: Texts = ()
     """Why a field is unknown, or what is odd about the candidate, one sentence each."""
 
-    @model_validator(mode="after")
-    def _check(self, info: ValidationInfo) -> Self:
-        check_fields(self, info)
+    def _check(self, from_document: bool) -> None:
+        check_fields(self, from_document)
         for name in REGISTRY_METRICS:
             if name not in self.metrics:
                 raise rule("this metric is missing", "metrics", name)
-        return self
 
     @property
     def latency_ms(self) -> MetricResult:
@@ -209,9 +206,8 @@ class BenchmarkRun(Part):
     system_info: SystemInfo
     candidates: Annotated[tuple[BenchmarkCandidate, ...], Field(strict=False)]
 
-    @model_validator(mode="after")
-    def _check(self, info: ValidationInfo) -> Self:
-        check_fields(self, info)
+    def _check(self, from_document: bool) -> None:
+        check_fields(self, from_document)
         seen: set[str] = set()
         for index, candidate in enumerate(self.candidates):
             for place, cell in enumerate(candidate.cells):
@@ -221,7 +217,6 @@ class BenchmarkRun(Part):
                         *("candidates", index, "cells", place, "cell_id"),
                     )
                 seen.add(cell.cell_id)
-        return self
 
     @classmethod
     def from_json(cls, document: bytes | str, source: str | None = None) -> Self:
@@ -232,14 +227,14 @@ class BenchmarkRun(Part):
         """
         with _collector_paused():
             try:
-                return cls.model_validate_json(document)
+                return cls.model_validate_json(document, context=FROM_DOCUMENT)
             except ValidationError as error:
                 refused = error
             older = migrated(document, source)
             if older is None:
                 raise schema_error(refused, source) from refused
             try:
-                return cls.model_validate_json(older)
+                return cls.model_validate_json(older, context=FROM_DOCUMENT)
             except ValidationError as error:
                 raise schema_error(error, source) from error
 
