@@ -40,6 +40,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 SAME_FLOOR = {
     ("records", "exchange"): "a record holds the reply as it came back",
     ("metrics", "stats"): "a metric's value carries its interval",
+    ("quality", "deployments"): "a procedure asks through the deployment that it examines",
+    ("quality", "workloads"): "its items are drawn and sized as a workload's are",
     ("wire", "transport"): "a dialect writes whole HTTP requests",
     ("assembly", "measuring"): "what was measured is put into the document's form",
     ("experiment", "measuring"): "an experiment is settings, measuring and assembly",

@@ -1,4 +1,4 @@
-"""Scripted models for Chain-of-Verification: what each says follows from the pair it is asked about."""
+"""Scripted models for Chain-of-Verification: each knows the pairs that it is asked about."""
 
 from __future__ import annotations
 

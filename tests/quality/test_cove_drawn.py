@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from operator import add, mul, sub, truediv
 
 import pytest
 from hypothesis import given, settings
@@ -69,13 +70,8 @@ def test_sums_and_arithmetic_are_worked_out_rightly() -> None:
     for subject, value, _ in values("sums") + values("arithmetic"):
         a, sign, b = subject.split()
         seen.add(sign)
-        expected = {
-            "+": int(a) + int(b),
-            "-": int(a) - int(b),
-            "×": int(a) * int(b),
-            "/": int(a) / int(b),
-        }[sign]
-        assert int(value) == expected
+        work_out = {"+": add, "-": sub, "×": mul, "/": truediv}[sign]
+        assert int(value) == work_out(int(a), int(b))
     assert seen == {"+", "-", "×", "/"}
 
 

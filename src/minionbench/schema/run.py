@@ -196,7 +196,11 @@ class BenchmarkCandidate(Part):
 
 
 class BenchmarkRun(Part):
-    """One run: which, where, what was measured and how."""
+    """One run: which, where, what was measured and how.
+
+    `load` and `from_json` are the ways in for a document: they migrate, demand every field, and
+    say what is wrong. Pydantic's own methods do none of that.
+    """
 
     schema_version: Annotated[
         int,
