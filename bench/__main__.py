@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Callable
@@ -29,6 +30,7 @@ def all_met(part: object) -> bool:
 
 def main() -> int:
     """Measures everything, quickest first."""
+    argparse.ArgumentParser(prog="python -m bench", description=__doc__).parse_args()
     results = {}
     for name, measure in PARTS.items():
         print(f"{name} …", file=sys.stderr, flush=True)

@@ -44,6 +44,8 @@ SAME_FLOOR = {
     ("quality", "workloads"): "its items are drawn and sized as a workload's are",
     ("wire", "transport"): "a dialect writes whole HTTP requests",
     ("assembly", "measuring"): "what was measured is put into the document's form",
+    ("autobench", "measuring"): "its runs are made of the same cells as an experiment",
+    ("autobench", "assembly"): "its candidates have the same form as an experiment's",
     ("experiment", "measuring"): "an experiment is settings, measuring and assembly",
     ("experiment", "assembly"): "an experiment is settings, measuring and assembly",
     ("__main__", "cli"): "the program's two doors are one",

@@ -191,17 +191,40 @@ def test_a_cell_that_an_earlier_run_finished_is_left_alone(engine: Engine) -> No
     )
     assert journal == []
     assert len(resumed.records) == 4
+    assert resumed.taken_over == 4
+    assert resumed.memory.peak_mb is not None
+    assert resumed.facts.own_cpu_ns is None and resumed.facts.wall_ns is None
 
 
-def test_ctrl_c_throws_the_switch_and_a_second_one_ends_at_once() -> None:
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_throws_the_switch_and_a_second_one_ends_at_once(signum: int) -> None:
     stop = StopSwitch()
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(signum)
     with stopped_by_signals(stop):
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signum)
         assert stop.why == INTERRUPTED
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+            os.kill(os.getpid(), signum)
+    assert signal.getsignal(signum) is before
+
+
+def test_a_signal_that_nobody_heeds_ends_at_once() -> None:
+    stop = StopSwitch()
+    stop.heeded = False
+    with stopped_by_signals(stop), pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        stop = StopSwitch()
+        with stopped_by_signals(stop):
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.why is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_an_engine_that_is_killed_ends_the_run_and_what_was_measured_stays(

@@ -53,7 +53,7 @@ def test_commands_have_the_flags_that_are_shown(root: Path) -> None:
     shown = shown_commands(root)
     assert len(shown) >= 8
     for line in shown:
-        name, *arguments = shlex.split(line.partition(">")[0], comments=True)[1:]
+        name, *arguments = shlex.split(line.partition(" > ")[0], comments=True)[1:]
         command = import_module(COMMANDS[name][0]).command
         while isinstance(command, click.Group):
             inner = command.get_command(click.Context(command), arguments.pop(0))

@@ -156,6 +156,15 @@ def test_failure_after_failure_ends_the_phase_with_the_reason(server: GroundTrut
     assert facts.given_up == f"{HOPELESS_FAILURES} requests in a row failed"
 
 
+def test_many_streams_that_fail_together_are_not_hopeless_at_once(
+    server: GroundTruthServer,
+) -> None:
+    url = server.url(fault="reset", fault_at=0)
+    records, facts, _ = run(url, 40, load=ClosedLoop(concurrency=8))
+    assert facts.given_up == "16 requests in a row failed"
+    assert 16 <= len(records) < 40
+
+
 def test_two_time_outs_in_a_row_end_the_phase(server: GroundTruthServer) -> None:
     timeouts = Timeouts(first_byte_s=0.1)
     records, facts, _ = run(server.url(fault="hang"), 9, timeouts=timeouts)
@@ -180,7 +189,9 @@ def test_a_thrown_switch_cuts_what_is_under_way_and_keeps_all_of_it(
 def test_requests_planned_for_later_are_not_sent_when_the_switch_is_thrown(
     server: GroundTruthServer,
 ) -> None:
-    records, _, _ = run(server.base_url, 5, load=OpenLoop(rate_per_s=2, burstiness=float("inf")), stop_after=1)
+    records, _, _ = run(
+        server.base_url, 5, load=OpenLoop(rate_per_s=2, burstiness=float("inf")), stop_after=1
+    )
     outcomes = [record.outcome for record in records]
     assert outcomes[0] is Outcome.OK
     assert set(outcomes[1:]) == {Outcome.NOT_SENT}

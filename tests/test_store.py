@@ -27,9 +27,11 @@ from minionbench.store import (
     read_journal,
     read_records,
     registry_path,
+    reopen,
     reserve,
     runs_dir,
     state_dir,
+    take,
 )
 from tests.documents import candidate, cell, run
 from tests.making import record
@@ -212,6 +214,7 @@ def test_a_file_system_without_locks_will_do(
 def test_a_run_without_any_result_leaves_nothing(tmp_path: Path) -> None:
     with reserve(tmp_path, NOW) as folder:
         folder.journal()
+        folder.log_folder()
     assert os.listdir(tmp_path / "data") == []
     assert list_runs(tmp_path) == []
 
@@ -527,3 +530,69 @@ def test_rows_are_counted_per_cell(
         records = journal.finish()
     for cell_id in ("decode", "prefill"):
         assert records.reference(cell_id).rows == ids.count(cell_id)
+
+
+# Going on with an interrupted run
+
+
+def interrupted(tmp_path: Path, *records: RequestRecord) -> Path:
+    """What a killed run leaves behind: its folder, lock file included, and a torn last line."""
+    folder = tmp_path / "data" / FIRST
+    folder.mkdir(parents=True)
+    (folder / "lock").touch()
+    content = b"".join(map(encode_record, records))
+    (folder / "records.jsonl").write_bytes(content + b'{"cell": "dec')
+    return folder
+
+
+def test_an_interrupted_run_goes_on_where_its_journal_ends(tmp_path: Path) -> None:
+    folder = interrupted(tmp_path, made(0), made(1, "prefill"))
+    with reopen(tmp_path, FIRST, NOW) as again:
+        (entry,) = list_runs(tmp_path)
+        assert entry.state == "running"
+        journal = again.journal()
+        assert journal.rows == 2
+        journal.append(made(2))
+        records = journal.finish()
+        assert records.rows == {"decode": 2, "prefill": 1}
+        measured = cell(records=records.reference("decode"))
+        path = again.write(document(again, measured))
+    assert list(read_journal(folder / "records.jsonl")) == [made(0), made(1, "prefill"), made(2)]
+    assert read_records(path, measured) == [made(0), made(2)]
+    (entry,) = list_runs(tmp_path)
+    assert entry.state == "complete"
+    assert entry.run is not None and entry.run.metadata.timestamp == NOW.isoformat()
+
+
+def test_a_run_that_had_not_measured_anything_goes_on_too(tmp_path: Path) -> None:
+    (tmp_path / "data" / FIRST).mkdir(parents=True)
+    with reopen(tmp_path, FIRST, NOW) as again:
+        again.journal().append(made(0))
+        assert again.journal().finish().rows == {"decode": 1}
+
+
+def test_a_run_that_is_alive_or_not_there_cannot_be_taken(tmp_path: Path) -> None:
+    with reserve(tmp_path, NOW), pytest.raises(UsageError, match="still going on"):
+        reopen(tmp_path, FIRST, NOW)
+    for name in (SECOND, "data", "../data"):
+        with pytest.raises(UsageError, match="There is no run"):
+            reopen(tmp_path, name, NOW)
+
+
+def test_a_lock_is_held_by_one_and_can_be_taken_when_it_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    held = take(path)
+    with pytest.raises(BlockingIOError):
+        take(path)
+    os.close(held)
+    os.close(take(path))
+
+
+def test_a_lock_whose_holder_removes_it_meanwhile_is_not_taken_for_held(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    held = take(path)
+    path.unlink()
+    other = take(path)
+    assert os.fstat(other).st_ino == path.stat().st_ino
+    for file in (held, other):
+        os.close(file)

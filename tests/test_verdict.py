@@ -251,6 +251,23 @@ def test_one_failure_in_a_hundred_is_accepted_and_more_is_not() -> None:
     assert reason("failures", [*hundred[:89], *[failed] * 11]).severity == "invalid"
 
 
+@pytest.mark.parametrize(
+    ("outcome", "status", "said"),
+    [
+        (Outcome.HTTP_ERROR, 401, "--api-key-env"),
+        (Outcome.HTTP_ERROR, 429, "limits its rate"),
+        (Outcome.HTTP_ERROR, 500, "server's own log"),
+        (Outcome.CONNECT_FAILED, None, "still runs"),
+        (Outcome.IDLE_TIMEOUT, None, "--timeout"),
+        (Outcome.MALFORMED, None, "remove their cause"),
+    ],
+)
+def test_the_advice_goes_by_how_requests_failed(
+    outcome: Outcome, status: int | None, said: str
+) -> None:
+    assert said in reason("failures", first(5, outcome=outcome, http_status=status)).advice
+
+
 def test_requests_that_we_cut_off_did_not_fail() -> None:
     cut = record(outcome=Outcome.CUT)
     assert isinstance(finding("failures", [*steady(), cut, cut]), Passed)
@@ -300,6 +317,25 @@ def test_a_token_count_that_something_contradicts_is_suspect(odd: dict[str, Any]
 )
 def test_a_token_count_that_nothing_contradicts_passes(fine: dict[str, Any]) -> None:
     assert isinstance(finding("token_count", first(1, **fine)), Passed)
+
+
+def test_events_of_several_tokens_make_decoding_look_fast() -> None:
+    """Fifteen tokens in five events: three are in the first, so 14/12 of the rate that was seen."""
+    found = reason("lumped_events", steady(usage=Usage(completion_tokens=15), engine=None))
+    assert found.severity == "suspect"
+    assert found.measured == pytest.approx(14 / 12 - 1)
+    assert "3" in found.message
+
+
+def test_one_token_that_has_no_event_of_its_own_is_no_lump() -> None:
+    ended = Usage(completion_tokens=26)
+    long = stream([100] * 20, tokens=25, usage=ended)
+    assert isinstance(finding("lumped_events", long), Passed)
+
+
+def test_lumps_cannot_be_seen_without_a_count_or_a_second_event() -> None:
+    assert isinstance(finding("lumped_events", steady(usage=None)), NotChecked)
+    assert isinstance(finding("lumped_events", steady(event_ns=(ns(110),))), NotChecked)
 
 
 def test_uncounted_tokens_cannot_be_checked() -> None:
@@ -370,6 +406,9 @@ def test_too_few_items_for_an_interval_are_suspect() -> None:
     assert isinstance(finding("too_few", steady()[:6]), Passed)
     again = [r for repeat in range(3) for r in stream([100] * 5, repeat=repeat)]
     assert reason("too_few", again).measured == 5
+    assert "-n 6" in found.advice
+    failed = [record(item=f"item-{i}", outcome=Outcome.RESET) for i in range(6)]
+    assert "-n" not in reason("too_few", failed).advice
     assert isinstance(finding("too_few", steady()[:6], level=0.99), Reason)
 
 

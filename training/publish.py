@@ -44,7 +44,7 @@ def facts(checkpoint: Path, files: dict[str, Path], count: int) -> dict[str, Any
     """Examine the files and return everything that the card states."""
     saved = torch.load(checkpoint, weights_only=False)
     model = load_model(checkpoint)
-    expected = continuations(model, per_task=10)
+    expected = continuations(model, per_task=6)
     formats: dict[str, Any] = {}
     for format_, file in files.items():
         loaded = LoadedModel(file)
@@ -66,15 +66,21 @@ def facts(checkpoint: Path, files: dict[str, Path], count: int) -> dict[str, Any
             "tied_embeddings": True,
         },
         "training": {
-            "stages": [{"name": stage.name, "steps": stage.steps} for stage in STAGES],
-            "stage_reached": saved["stage"],
-            "step_reached": saved["step"],
+            "stages": [{"name": name, "steps": steps} for name, steps in _steps_run(saved)],
             "cpu_s_per_worker": round(saved["cpu_s"]),
             "workers": saved.get("workers", 2),
         },
         "exam_seed": EXAM_SEED,
         "formats": formats,
     }
+
+
+def _steps_run(saved: dict[str, Any]) -> list[tuple[str, int]]:
+    """Return the stages that a checkpoint has behind it, with the steps of each."""
+    run = [(stage.name, stage.steps) for stage in STAGES[: saved["stage"]]]
+    if saved["step"]:
+        run.append((STAGES[saved["stage"]].name, saved["step"]))
+    return run
 
 
 def main(arguments: list[str] | None = None) -> None:

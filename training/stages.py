@@ -53,7 +53,7 @@ class Stage:
 def draw_repeats(kind: random.Random, content: random.Random) -> tuple[str, Batch]:
     """Short sequences that repeat: look-up at its densest."""
     return "repeats", repeats(
-        kind, content, rows=24, length=64, alphabet=None, vocabulary=VOCABULARY
+        kind, content, rows=32, length=64, alphabet=None, vocabulary=VOCABULARY
     )
 
 
@@ -153,8 +153,10 @@ def draw_conversations(shares: dict[str, int], sizes: dict[str, tuple[int, int]]
         kind = draw.choices(list(shares), list(shares.values()))[0]
         if kind == "spans":
             return draw_long_spans(draw)
+        if kind == "repeats":
+            return draw_repeats(draw, draw)
         if kind == "records":
-            return draw_table(draw, draw.choice((16, 32, 45)))
+            return draw_table(draw, draw.choice((8, 16, 32, 45)))
         size = draw.randint(*sizes.get(kind, (0, 0)))
         if kind == "restated":
             return kind, draw_restated(draw, size)
@@ -179,8 +181,19 @@ SHARES_FIRST = {
     "records": 14,
 }  # fmt: skip
 SHARES_LAST = {
-    "restated": 26, "finance": 14, "maths": 25, "chat": 11, "short": 9, "lookup": 3,
-    "cove": 4, "ranking": 4, "worker": 4,
+    "restated": 35, "finance": 15, "maths": 22, "chat": 7, "short": 8, "lookup": 4,
+    "cove": 3, "ranking": 3, "worker": 3,
+}  # fmt: skip
+
+SHARES_SETTLING = {
+    "repeats": 12, "records": 16, "restated": 24, "finance": 12, "maths": 16, "chat": 7,
+    "short": 5, "lookup": 5, "cove": 2, "ranking": 2, "worker": 3,
+}  # fmt: skip
+"""Random sequences come back: without them the text wears the look-up circuit down."""
+
+SHARES_GOING_ON = {
+    "repeats": 8, "records": 14, "restated": 26, "finance": 11, "maths": 15, "chat": 7,
+    "short": 7, "lookup": 4, "cove": 3, "ranking": 2, "worker": 3,
 }  # fmt: skip
 
 SHORT_SIZES = {
@@ -207,10 +220,23 @@ STAGES: tuple[Stage, ...] = (
     Stage("full-texts", 500, 0.012, draw_conversations(SHARES_LAST, FULL_SIZES)),
     Stage(
         "far-texts",
-        1050,
-        0.012,
+        700,
+        0.010,
         draw_conversations(SHARES_LAST, FULL_SIZES),
-        decay=0.9,
         rope_base=1e6,
+    ),
+    Stage(
+        "settling",
+        700,
+        0.010,
+        draw_conversations(SHARES_SETTLING, FULL_SIZES),
+        decay=0.9,
+    ),
+    Stage(
+        "going-on",
+        2000,
+        0.010,
+        draw_conversations(SHARES_GOING_ON, FULL_SIZES),
+        decay=0.9,
     ),
 )

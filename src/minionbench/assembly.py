@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from minionbench import __version__
 from minionbench.engines.engine import EngineFacts
 from minionbench.load import ClosedLoop, Load
-from minionbench.measuring import Measured
+from minionbench.measuring import Cell, Measured
 from minionbench.meters.memory import MemoryReading
 from minionbench.metrics.candidate import CellSummary, candidate_metrics
 from minionbench.metrics.cell import cell_metrics
@@ -20,6 +20,7 @@ from minionbench.schema import (
     LoadDocument,
     MetricResult,
     ReasonDocument,
+    RecordsReference,
     RunMetadata,
     VerdictDocument,
     WorkloadDocument,
@@ -31,6 +32,10 @@ from minionbench.units import BYTES_PER_MB
 from minionbench.verdict import Verdict, judge
 
 NO_GPU_METER = "no accelerator memory was measured: this version reads none"
+MOST_DEVICES = 3
+"""Devices of an engine that a reason names."""
+THROUGHPUT = ("output_tokens_per_sec", "requests_per_sec", "goodput_per_sec")
+RESUMED = "the cell was measured in parts, with a pause between them"
 
 
 def metadata(
@@ -74,33 +79,13 @@ def measured_candidate(
     notes = list(engine.notes)
     for outcome in measured:
         cell = outcome.cell
-        streams = cell.load.concurrency if isinstance(cell.load, ClosedLoop) else None
-        metrics = cell_metrics(outcome.records, streams=streams)
-        metrics |= memory_metrics(outcome.memory)
+        metrics = speed_metrics(outcome) | memory_metrics(outcome.memory, engine)
         verdict = judge(outcome.records, outcome.facts)
-        cells.append(
-            CellResult(
-                cell_id=cell.cell_id,
-                workload=WorkloadDocument(
-                    name=cell.workload,
-                    version=cell.version,
-                    source=cell.source,
-                    seed=cell.seed,
-                    items=len(cell.requests),
-                ),
-                load=load_document(cell.load, cell.seed),
-                repeats=cell.repeats,
-                settings={**settings, "warmup_requests": len(cell.warmup)},
-                metrics={name: metric_result(value) for name, value in metrics.items()},
-                verdict=verdict_document(verdict),
-                records=records.reference(cell.cell_id),
-            )
-        )
+        reference = records.reference(cell.cell_id)
+        cells.append(measured_cell(cell, metrics, verdict, settings, reference))
         if outcome.given_up is not None:
             notes.append(f"{cell.cell_id} ended early: {outcome.given_up}")
-        summaries.append(
-            CellSummary(workload=cell.workload, streams=streams, cold=cold, metrics=metrics)
-        )
+        summaries.append(cell_summary(cell, metrics, cold=cold))
     metrics = candidate_metrics(summaries)
     return _candidate(
         factors,
@@ -109,6 +94,93 @@ def measured_candidate(
         tuple(cells),
         notes,
     )
+
+
+def speed_metrics(outcome: Measured) -> dict[str, MetricValue]:
+    """The metrics of a cell that follow from its records.
+
+    Throughput has no meaning over a pause: a cell that was measured in parts has none.
+    """
+    metrics = cell_metrics(outcome.records, streams=streams_of(outcome.cell))
+    if outcome.taken_over:
+        metrics |= {name: skipped(name, RESUMED) for name in THROUGHPUT}
+    return metrics
+
+
+def streams_of(cell: Cell) -> int | None:
+    """Streams of a closed loop; None for another load."""
+    return cell.load.concurrency if isinstance(cell.load, ClosedLoop) else None
+
+
+def cell_summary(
+    cell: Cell, metrics: Mapping[str, MetricValue], *, cold: bool | None
+) -> CellSummary:
+    """What a candidate's metrics need to know of a cell."""
+    return CellSummary(
+        workload=cell.workload, streams=streams_of(cell), cold=cold, metrics=dict(metrics)
+    )
+
+
+def measured_cell(
+    cell: Cell,
+    metrics: Mapping[str, MetricValue],
+    verdict: Verdict,
+    settings: Mapping[str, Any],
+    records: RecordsReference | None,
+) -> CellResult:
+    """A cell as the document carries it."""
+    return CellResult(
+        cell_id=cell.cell_id,
+        workload=WorkloadDocument(
+            name=cell.workload,
+            version=cell.version,
+            source=cell.source,
+            seed=cell.seed,
+            items=len(cell.requests),
+        ),
+        load=load_document(cell.load, cell.seed),
+        repeats=cell.repeats,
+        settings={**settings, **asked(cell), "warmup_requests": len(cell.warmup)},
+        metrics={name: metric_result(value) for name, value in metrics.items()},
+        verdict=verdict_document(verdict),
+        records=records,
+    )
+
+
+def asked(cell: Cell) -> dict[str, Any]:
+    """How long the prompts of a cell were, and how long its answers were allowed or made to be.
+
+    Each is the range over the items, [least, most]; None where an item has none. Two cells that
+    differ here did not do the same work.
+    """
+    limits = [request.limits for request in cell.requests]
+    return {
+        "input_tokens": _range([request.input_tokens for request in cell.requests]),
+        "max_output_tokens": _range([limit.max_output_tokens for limit in limits]),
+        "forced_output_tokens": _range([limit.forced_output_tokens for limit in limits]),
+    }
+
+
+def _range(values: Sequence[int | None]) -> list[int] | None:
+    known = [value for value in values if value is not None]
+    return [min(known), max(known)] if known and len(known) == len(values) else None
+
+
+def engine_name(engine: EngineFacts) -> str:
+    """What serves the model, with its version where that is known."""
+    return engine.name if engine.version is None else f"{engine.name} {engine.version}"
+
+
+def engine_flags(engine: EngineFacts) -> dict[str, Any]:
+    """How the engine ran, as plain values; what is not known is left out."""
+    flags = {
+        name: value
+        for name in ("threads", "context_tokens", "slots", "gpu_layers", "cache_prompt")
+        if (value := getattr(engine, name)) is not None
+    }
+    if engine.engine_cpus is not None:
+        flags["engine_cpus"] = list(engine.engine_cpus)
+    return flags
 
 
 def unmeasured_candidate(factors: Factors, result: MetricResult) -> BenchmarkCandidate:
@@ -148,11 +220,16 @@ def _model_type(quantization: str | None) -> Literal["base", "quantized"] | None
     return "base" if quantization.upper() in ("F32", "F16", "BF16") else "quantized"
 
 
-def memory_metrics(reading: MemoryReading) -> dict[str, MetricValue]:
+def memory_metrics(
+    reading: MemoryReading, engine: EngineFacts | None = None
+) -> dict[str, MetricValue]:
     """`peak_ram_mb` and `peak_vram_mb` of a cell.
 
     The peak counts from the engine's start: loading the model belongs to what it needs.
     """
+    cross_check = {}
+    if reading.proportional_bytes is not None:
+        cross_check["proportional_set_mb"] = reading.proportional_bytes / BYTES_PER_MB
     if reading.peak_mb is None:
         ram = skipped("peak_ram_mb", reading.reason or "the memory was not measured")
     else:
@@ -163,8 +240,21 @@ def memory_metrics(reading: MemoryReading) -> dict[str, MetricValue]:
             since="start of the engine",
             processes=reading.processes,
             samples=reading.samples,
+            **cross_check,
         )
-    return {"peak_ram_mb": ram, "peak_vram_mb": skipped("peak_vram_mb", NO_GPU_METER)}
+    return {"peak_ram_mb": ram, "peak_vram_mb": skipped("peak_vram_mb", _no_vram(engine))}
+
+
+def _no_vram(engine: EngineFacts | None) -> str:
+    """Why no accelerator memory was measured."""
+    if engine is None or not engine.embedded or engine.devices is None:
+        return NO_GPU_METER
+    if engine.gpu_layers == 0:
+        return "the engine was told to hold no layer on an accelerator"
+    if engine.has_gpu is False:
+        named = ", ".join(engine.devices[:MOST_DEVICES]) or "the processor"
+        return f"the engine has no accelerator: it computes on {named}"
+    return NO_GPU_METER
 
 
 def metric_result(value: MetricValue) -> MetricResult:

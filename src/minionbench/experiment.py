@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 from minionbench.assembly import (
+    engine_flags,
+    engine_name,
     measured_candidate,
     metadata,
     stamp_source,
@@ -36,7 +38,7 @@ from minionbench.measuring import (
 from minionbench.runner import StopSwitch
 from minionbench.schema import BenchmarkCandidate, BenchmarkRun, Factors, MetricResult
 from minionbench.store import RunFolder, reserve, runs_dir
-from minionbench.system import git_facts, redact, system_info
+from minionbench.system import git_facts, redact, redact_text, system_info
 from minionbench.workloads.workload import Workload
 
 DEFAULT_REQUESTS = 10
@@ -93,15 +95,19 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def failed(self) -> bool:
         """Whether something that should have been measured was not, or is not to be believed."""
-        return any(
-            metric.status == "error"
-            for candidate in self.run.candidates
-            for metrics in (candidate.metrics, *(cell.metrics for cell in candidate.cells))
-            for metric in metrics.values()
-        ) or any(
-            cell.verdict.status == "invalid"
-            for candidate in self.run.candidates
-            for cell in candidate.cells
+        return (
+            self.run.metadata.finished is False
+            or any(
+                metric.status == "error"
+                for candidate in self.run.candidates
+                for metrics in (candidate.metrics, *(cell.metrics for cell in candidate.cells))
+                for metric in metrics.values()
+            )
+            or any(
+                cell.verdict.status == "invalid"
+                for candidate in self.run.candidates
+                for cell in candidate.cells
+            )
         )
 
     @property
@@ -214,7 +220,7 @@ def _run(
             command_line=redact(sys.argv if argv is None else argv),
             dry_run=settings.dry_run,
             seed=settings.seed,
-            finished=not interrupted,
+            finished=not interrupted and not _ended_early(candidate),
             notes=notes,
         ),
         system_info=system,
@@ -232,25 +238,29 @@ def _measure(
     stop: StopSwitch,
 ) -> tuple[BenchmarkCandidate, str | None]:
     """The candidate, and where its receive stamps came from."""
-    observer.stage(f"starting {spec.text or settings.deployment.url}")
+    observer.stage(f"starting {spec.text or redact_text(settings.deployment.url or '')}")
     cold = None if settings.engine.cache_prompt else True
+    stop.heeded = False
     try:
-        with open_engine(
-            spec, _engine_settings(settings, cells), log_folder=folder.log_folder()
-        ) as engine:
+        with (
+            stopped_by_signals(stop),
+            open_engine(
+                spec, _engine_settings(settings, cells), log_folder=folder.log_folder()
+            ) as engine,
+        ):
             _set_reasoning(engine, settings.reasoning)
             journal = folder.journal()
-            with stopped_by_signals(stop):
-                measured = measure(
-                    cells,
-                    settings.deployment,
-                    {"local": engine},
-                    journal,
-                    stop=stop,
-                    observer=observer,
-                    keep_text=settings.keep_text,
-                    cold=cold,
-                )
+            stop.heeded = True
+            measured = measure(
+                cells,
+                settings.deployment,
+                {"local": engine},
+                journal,
+                stop=stop,
+                observer=observer,
+                keep_text=settings.keep_text,
+                cold=cold,
+            )
             facts = engine.facts
     except DeploymentError as error:
         failed = MetricResult.error(str(error))
@@ -265,6 +275,12 @@ def _measure(
         cold=cold,
     )
     return candidate, stamp_source(measured)
+
+
+def _ended_early(candidate: BenchmarkCandidate) -> bool:
+    """Whether a cell was given up: its engine had ended, or failure followed failure."""
+    reasons = (reason for cell in candidate.cells for reason in cell.verdict.reasons)
+    return any(r.rule == "incomplete" and r.severity != "note" for r in reasons)
 
 
 def _model(settings: RunSettings) -> ModelSpec:
@@ -318,7 +334,9 @@ def _engine_settings(settings: RunSettings, cells: Sequence[Cell]) -> EngineSett
     too short, so that a model that has no more says so before anything is measured.
     """
     engine = msgspec.structs.replace(settings.engine, url=settings.deployment.url)
-    needed = max(_context_tokens(request) for cell in cells for request in cell.requests)
+    needed = max(
+        _context_tokens(request) for cell in cells for request in (*cell.requests, *cell.warmup)
+    )
     if engine.context_tokens is None and engine.url is None and needed > DEFAULT_CONTEXT_TOKENS:
         engine = msgspec.structs.replace(engine, context_tokens=needed)
     if engine.slots is None and isinstance(settings.load, ClosedLoop):
@@ -356,25 +374,13 @@ def _set_reasoning(engine: Engine, reasoning: bool | None) -> None:
 
 
 def _factors(settings: RunSettings, spec: ModelSpec, engine: EngineFacts | None) -> Factors:
-    version = None
-    if engine is not None:
-        version = engine.name if engine.version is None else f"{engine.name} {engine.version}"
-    flags: dict[str, Any] = {}
-    if engine is not None:
-        flags = {
-            name: value
-            for name in ("threads", "context_tokens", "slots", "gpu_layers", "cache_prompt")
-            if (value := getattr(engine, name)) is not None
-        }
-        if engine.engine_cpus is not None:
-            flags["engine_cpus"] = list(engine.engine_cpus)
     return Factors(
         deployment="local",
         model=spec.text or (engine.model if engine is not None else "unknown"),
-        engine=version,
+        engine=engine_name(engine) if engine is not None else None,
         reasoning=settings.reasoning,
         quantization=settings.quant.label if settings.quant is not None else None,
-        flags=flags,
+        flags=engine_flags(engine) if engine is not None else {},
     )
 
 

@@ -42,6 +42,8 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     repeats: int
     warmup: tuple[Request, ...]
     requests: tuple[Request, ...]
+    calls: int = 1
+    """Calls that one request is likely to make, by which the time left is told."""
 
     @property
     def total(self) -> int:
@@ -58,6 +60,8 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     memory: MemoryReading
     given_up: str | None
     """Why the cell ended before all its requests were sent; None when it did not."""
+    taken_over: int = 0
+    """Measured requests that are from an earlier, interrupted run."""
 
 
 class Observer(Protocol):
@@ -71,6 +75,9 @@ class Observer(Protocol):
 
     def record(self, record: RequestRecord) -> None:
         """A request has ended."""
+
+    def left_out(self, requests: int, calls: int) -> None:
+        """So many of the planned requests, and of their calls, will not be sent after all."""
 
     def done(self) -> None:
         """Nothing more will come; also called when the run failed."""
@@ -87,6 +94,9 @@ class Silent:
 
     def record(self, record: RequestRecord) -> None:
         """Ignores the record."""
+
+    def left_out(self, requests: int, calls: int) -> None:
+        """Ignores what is left out."""
 
     def done(self) -> None:
         """Ignores the end."""
@@ -140,15 +150,23 @@ def measure(
                 continue
             observer.stage(stage)
             group.add(phase, *runner.run(phase))
+            for tree in memory:
+                tree.sample_shared()
             group.memory = _together([tree.reading() for tree in memory])
         clock_step_ns = transport.bridge.largest_step_ns
     ended = engine_ended()
+    for tree in memory:
+        tree.sample()
+    for group in gathered.values():
+        if group.left_over and not group.facts:
+            group.memory = _together([tree.reading() for tree in memory])
     pinned = all(engine.facts.free_cpus is not None for engine in watched) if watched else None
     return [
         group.measured(
             RunFacts(
-                own_cpu_ns=sum(facts.own_cpu_ns for facts in group.facts),
-                wall_ns=sum(facts.end_ns - facts.start_ns for facts in group.facts),
+                # Of what was measured here: what is taken over was measured by another process.
+                own_cpu_ns=sum(facts.own_cpu_ns for facts in group.facts) if group.facts else None,
+                wall_ns=sum(facts.end_ns - facts.start_ns for facts in group.facts) or None,
                 clock_step_ns=clock_step_ns,
                 engine_local=True if watched else None,
                 pinned=pinned,
@@ -189,6 +207,7 @@ class _Gathered:
             facts=facts,
             memory=self.memory,
             given_up=self.given_up,
+            taken_over=len(self.left_over),
         )
 
 
@@ -261,22 +280,35 @@ def _on_a_core_of_its_own(engines: dict[Side, Engine]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+STOPPING = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""Ctrl-C, the system's wish that the program ends, and a terminal that was closed."""
+
+
 @contextmanager
 def stopped_by_signals(stop: StopSwitch) -> Iterator[None]:
-    """Turns Ctrl-C and SIGTERM into a wish to stop; a second Ctrl-C ends at once.
+    """Turns Ctrl-C, SIGTERM and SIGHUP into a wish to stop while the switch is heeded.
 
-    Outside the main thread, where signals cannot be caught, nothing changes.
+    A second one, or one while nobody heeds the switch (an engine is starting, say), ends at once
+    as a KeyboardInterrupt. A signal that was ignored stays ignored. Outside the main thread, where
+    signals cannot be caught, nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        if stop.why is not None:
-            raise KeyboardInterrupt
+        heeded = stop.heeded and stop.why is None
         stop.throw(INTERRUPTED)
+        if not heeded:
+            raise KeyboardInterrupt
 
-    before = {signum: signal.signal(signum, handle) for signum in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        signum: signal.signal(signum, handle)
+        for signum in STOPPING
+        if signal.getsignal(signum) != signal.SIG_IGN
+    }
     try:
         yield
     finally:

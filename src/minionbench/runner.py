@@ -41,9 +41,10 @@ READING_ROOM_NS = 2 * NS_PER_MS
 """An exchange is read only when no send is due for this long: reading one takes about 1 ms per
 thousand events."""
 HOPELESS_FAILURES = 10
-"""Failures in a row, with no success in between, after which a phase is given up."""
+"""Failures in a row, with no success in between, after which a phase is given up; at least two
+for each stream of a closed loop, since what is under way fails together."""
 HOPELESS_TIMEOUTS = 2
-"""As above for time-outs, which cost their whole length each."""
+"""As above for time-outs, which cost their whole length each; at least one for each stream."""
 _TIMEOUTS = (
     Outcome.CONNECT_TIMEOUT,
     Outcome.FIRST_BYTE_TIMEOUT,
@@ -57,6 +58,8 @@ class StopSwitch:
 
     def __init__(self) -> None:
         self.why: str | None = None
+        self.heeded = True
+        """Whether somebody looks at the switch just now, so that throwing it has an effect."""
 
     def throw(self, why: str) -> None:
         """Asks for the end; the first reason stays."""
@@ -172,6 +175,9 @@ class _PhaseRun:
         self._unwritten: deque[RequestRecord] = deque()
         self._failures_in_a_row = 0
         self._timeouts_in_a_row = 0
+        streams = phase.load.concurrency if isinstance(phase.load, ClosedLoop) else 1
+        self._hopeless_failures = max(HOPELESS_FAILURES, 2 * streams)
+        self._hopeless_timeouts = max(HOPELESS_TIMEOUTS, streams)
 
     def go(self) -> tuple[list[RequestRecord], PhaseFacts]:
         phase, transport = self.phase, self.transport
@@ -313,9 +319,9 @@ class _PhaseRun:
         ended = self.runner._engine_ended()
         if ended is not None:
             self.given_up = ended
-        elif self._timeouts_in_a_row >= HOPELESS_TIMEOUTS:
+        elif self._timeouts_in_a_row >= self._hopeless_timeouts:
             self.given_up = f"{self._timeouts_in_a_row} requests in a row ran into a time-out"
-        elif self._failures_in_a_row >= HOPELESS_FAILURES:
+        elif self._failures_in_a_row >= self._hopeless_failures:
             self.given_up = f"{self._failures_in_a_row} requests in a row failed"
 
     def _notice_the_end(self) -> None:

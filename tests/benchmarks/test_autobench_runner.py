@@ -91,12 +91,15 @@ def test_verbose_says_of_each_model_what_is_missing(state: Path) -> None:
     assert "/path/to/model" in done.stderr
 
 
-def test_without_dry_run_the_document_says_that_nothing_was_measured(state: Path) -> None:
+def test_without_dry_run_what_cannot_be_measured_says_why(state: Path) -> None:
     done = command()
     assert done.returncode == 1, done.stderr
     (run,) = documents(state / "benchmarks" / "runs")
     assert run.metadata.dry_run is False
-    assert {m.status for c in run.candidates for m in c.metrics.values()} == {"skipped", "error"}
+    there, absent = run.candidates
+    assert {metric.status for metric in there.metrics.values()} == {"skipped"}
+    assert "holds no GGUF file" in there.latency_ms.metadata["reason"]
+    assert {metric.status for metric in absent.metrics.values()} == {"error"}
 
 
 @pytest.mark.parametrize("content", [None, "", "[", "{}"])

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 
-from minionbench.cli.output import FIELDS, FORMATS
+from minionbench.cli.output import FIELDS, FORMATS, show
+from minionbench.errors import SetupError
 from minionbench.schema import BenchmarkRun, MetricResult
 from tests.cli import sample
 
@@ -66,3 +69,15 @@ def test_a_markdown_cell_cannot_break_its_table() -> None:
 @pytest.mark.parametrize("form", list(FORMATS))
 def test_each_form_ends_its_last_line(form: str) -> None:
     assert as_form(form).endswith("\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_result_that_cannot_be_printed_says_where_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        with pytest.raises(SetupError, match=r"could not be printed: No space.*kept\.json"):
+            show(RUN, Path("kept.json"), "json")
+        with contextlib.suppress(OSError):
+            full.close()

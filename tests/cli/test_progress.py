@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import re
 
+import pytest
+
 from minionbench.cli.progress import Progress, bar
 from minionbench.clock import monotonic_ns
 from minionbench.exchange import Outcome
@@ -54,11 +56,12 @@ def watch(out: io.StringIO) -> Progress:
 def test_plain_lines_where_there_is_no_terminal() -> None:
     out = io.StringIO()
     watch(out)
-    lines = re.sub(r"\[ *\d+ s\]", "[n s]", out.getvalue()).splitlines()
+    said = re.sub(r"\[ *\d+ s\]", "[n s]", out.getvalue())
+    lines = re.sub(r"\d+ s left", "n s left", said).splitlines()
     assert lines == [
         "benchmark_20261121_201100: reference/q8_0, 12 requests",
         "[n s] starting reference/q8_0",
-        "[n s] balanced, repeat 1 of 2",
+        "[n s] balanced, repeat 1 of 2  (n s left)",
     ]
 
 
@@ -88,6 +91,28 @@ def test_a_run_goes_on_when_nobody_can_be_told() -> None:
     progress.record(making.record())
     progress.done()
     assert progress.finished == 1
+
+
+def test_a_run_goes_on_without_any_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    progress = Progress()
+    progress.plan("run", "model", cells())
+    progress.stage("goes on")
+    progress.done()
+
+
+def test_a_models_name_cannot_command_the_terminal() -> None:
+    out = io.StringIO()
+    Progress(out).plan("run", "evil\x1b[2J", cells())
+    assert "evil" in out.getvalue()
+    assert "\x1b" not in out.getvalue()
+
+
+def test_the_living_line_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    out = Terminal()
+    Progress(out).stage("a stage with quite a long description of what is going on")
+    assert len(out.getvalue().removeprefix("\r\x1b[K")) == 29
 
 
 def test_the_bar_fills_with_what_is_done() -> None:

@@ -138,6 +138,7 @@ def test_quant_alone_chooses_the_format_of_the_reference_model(
         (("--extra-body", "{"), "not JSON"),
         (("--url", "not a url"), "not a url"),
         (("--config", "no/such/file.toml"), "no/such/file.toml"),
+        (("--timeout-idle", "nan"), "no time"),
     ],
 )
 def test_what_makes_no_run_is_one_clear_message(
@@ -182,6 +183,8 @@ def test_settings_come_from_a_file_and_flags_override_them(tmp_path: Path) -> No
         ("num-requests = \n", "not TOML"),
         ('num-requests = "many"\n', "many"),
         ("num-requests = 0\n", "x>=1"),
+        ("num-requests = true\n", "whole number, not true"),
+        ("seed = 1.5\n", "whole number, not 1.5"),
     ],
 )
 def test_a_wrong_setting_in_a_file_is_wrong_usage(

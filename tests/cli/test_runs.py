@@ -35,6 +35,15 @@ def test_runs_are_listed_with_what_became_of_them(
     assert rows[3][:2] == ["benchmark_20261121_201300", "invalid"]
 
 
+def test_a_run_that_was_cut_short_is_listed_as_such(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = sample.run(sample.candidate(sample.cell()), finished=False)
+    cut.save(tmp_path / f"{sample.RUN_ID}.json")
+    result = call(capsys, "runs", "list", "-o", str(tmp_path))
+    assert "cut short: reference/q8_0" in result.out
+
+
 def test_a_program_reads_the_same_list(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     listed = json.loads(call(capsys, "runs", "list", "--format", "json", "-o", str(folder)).out)
     assert [entry["state"] for entry in listed] == ["complete", "interrupted", "invalid"]
@@ -68,3 +77,17 @@ def test_an_interrupted_run_has_no_document_to_show(
     result = call(capsys, "runs", "show", "20261121_201200", "-o", str(folder))
     assert result.code == 2
     assert "interrupted" in result.err
+
+
+def test_old_runs_are_pruned(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("runs", "prune", "--keep", "2", "-o", str(folder))
+    dry = call(capsys, *asked, "--dry-run")
+    assert dry.code == 0
+    assert dry.out.splitlines()[0] == sample.RUN_ID
+    assert dry.out.splitlines()[1].startswith("Would remove 1 run, ")
+    assert (folder / f"{sample.RUN_ID}.json").exists()
+    done = call(capsys, *asked)
+    assert done.out == dry.out.replace("Would remove", "Removed")
+    assert not (folder / f"{sample.RUN_ID}.json").exists()
+    assert call(capsys, "runs", "prune", "--keep", "0", "-o", str(folder)).code == 2
+    assert call(capsys, "runs", "prune", "-o", str(folder)).code == 2

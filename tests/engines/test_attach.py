@@ -146,6 +146,12 @@ def test_a_variable_without_a_usable_key_is_told(
     assert said in message
 
 
+def test_a_key_given_in_place_of_its_variable_is_not_repeated() -> None:
+    with pytest.raises(UsageError, match="NAME of the environment variable") as caught:
+        attach("http://127.0.0.1:1", None, EngineSettings(api_key_env="sk-real-key"))
+    assert "sk-real" not in str(caught.value)
+
+
 def test_without_a_variable_no_key_is_sent_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-real")
     with http_server({"/v1/models": models("m")}) as (url, seen):

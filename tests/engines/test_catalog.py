@@ -120,3 +120,9 @@ def test_a_missing_address_is_told(tmp_path: Path) -> None:
         open_engine(ModelSpec("url", "m"), EngineSettings(), log_folder=tmp_path),
     ):
         pass
+
+
+def test_a_name_of_bytes_that_are_no_text_is_refused_at_once() -> None:
+    for url in (None, "http://127.0.0.1:1/v1"):
+        with pytest.raises(UsageError, match="not valid UTF-8"):
+            ModelSpec.parse("caf\udce9", url=url)

@@ -760,3 +760,29 @@ def test_ctrl_c_in_the_terminal_reaches_the_harness_and_not_the_engine(
         assert line_from(process) == "None"
         assert line_from(process) == "The engine was stopped."
         assert process.wait(PATIENCE_S) == 0
+
+
+# Limits
+
+
+def test_an_engine_that_wants_more_memory_than_allowed_fails_and_says_so(
+    start_engine: StartEngine,
+) -> None:
+    before = children()
+    with pytest.raises(DeploymentError) as caught:
+        start_engine(memory_limit_bytes=30 * 2**20)
+    assert "held to 30 MB of memory of its own" in str(caught.value)
+    assert children() == before
+
+
+def test_a_limit_that_is_wide_enough_changes_nothing(start_engine: StartEngine) -> None:
+    engine = start_engine(memory_limit_bytes=64 * 2**30)
+    assert texts(chat(engine.endpoint, "Hello"))
+    os.kill(pid_of(engine), signal.SIGSEGV)
+    assert eventually(lambda: engine.ended() is not None)
+    assert "held to 65,536 MB" in str(engine.ended())
+
+
+def test_an_adapter_that_is_not_there_is_named(start_engine: StartEngine, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"There is no file .*gone\.gguf"):
+        start_engine(adapter=tmp_path / "gone.gguf")

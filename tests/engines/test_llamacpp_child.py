@@ -60,6 +60,8 @@ def settings(model_file: Path, **changes: object) -> dict[str, Any]:
         "threads": 1,
         "gpu_layers": 0,
         "cache_prompt": False,
+        "adapter": None,
+        "memory_limit_bytes": None,
         "cpus": None,
         "parent_pid": os.getpid(),
         "key": "k",

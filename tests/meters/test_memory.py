@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from minionbench.meters.memory import TreeMemory
+from minionbench.meters.memory import TreeMemory, available_bytes
 from minionbench.units import BYTES_PER_MB
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
@@ -94,3 +94,33 @@ def test_a_foreign_proc_tree_is_read(tmp_path: Path) -> None:
     memory = TreeMemory(7, proc=tmp_path)
     memory.sample()
     assert memory.reading().peak_bytes == 2048 * 1024
+
+
+def test_the_proportional_set_is_read_when_asked_for() -> None:
+    program = f"{ALLOCATE.format(mb=64)}\nprint('ready', flush=True)\ninput()"
+    with child(program) as pid:
+        memory = TreeMemory(pid)
+        memory.sample()
+        assert memory.reading().proportional_bytes is None
+        memory.sample_shared()
+        reading = memory.reading()
+    assert reading.proportional_bytes is not None and reading.peak_bytes is not None
+    assert 64 * BYTES_PER_MB < reading.proportional_bytes <= reading.peak_bytes
+
+
+def test_memory_is_what_the_machine_has_or_what_the_control_group_leaves(tmp_path: Path) -> None:
+    proc, top = tmp_path / "proc", tmp_path / "cgroup"
+    (proc / "self").mkdir(parents=True)
+    machine = available_bytes(proc=proc, cgroup=top)
+    assert machine > 2**20
+    (proc / "self" / "cgroup").write_text("0::/outer/inner\n")
+    outer, inner = top / "outer", top / "outer" / "inner"
+    inner.mkdir(parents=True)
+    assert available_bytes(proc=proc, cgroup=top) > 2**20
+    (inner / "memory.max").write_text("max\n")
+    (outer / "memory.max").write_text(f"{3 * 2**20}\n")
+    (outer / "memory.current").write_text(f"{2 * 2**20}\n")
+    (outer / "memory.stat").write_text("anon 7\ninactive_file 4096\n")
+    assert available_bytes(proc=proc, cgroup=top) == 2**20 + 4096
+    (outer / "memory.current").write_text(f"{9 * 2**20}\n")
+    assert available_bytes(proc=proc, cgroup=top) == 0

@@ -44,7 +44,7 @@ def test_documents_queries_and_grades_are_read_and_their_ids_told_apart(tmp_path
         "relevant documents that the corpus lacks": 1,
     }
     assert corpus.name == tmp_path.name
-    assert corpus.source.startswith("beir:test:")
+    assert corpus.source.startswith("beir-test@")
 
 
 def test_the_source_changes_with_any_of_the_three_files(tmp_path: Path) -> None:
@@ -62,10 +62,10 @@ def test_gzipped_files_are_read_too(tmp_path: Path) -> None:
 
 
 def test_the_split_is_named_or_the_only_one_or_test(tmp_path: Path) -> None:
-    assert read_beir(folder(tmp_path, split="dev")).source.startswith("beir:dev:")
+    assert read_beir(folder(tmp_path, split="dev")).source.startswith("beir-dev@")
     folder(tmp_path, split="test")
-    assert read_beir(tmp_path).source.startswith("beir:test:")
-    assert read_beir(tmp_path, "dev").source.startswith("beir:dev:")
+    assert read_beir(tmp_path).source.startswith("beir-test@")
+    assert read_beir(tmp_path, "dev").source.startswith("beir-dev@")
     with pytest.raises(UsageError, match=r"named train: qrels/ holds dev, test\."):
         read_beir(tmp_path, "train")
 

@@ -43,6 +43,7 @@ def right(parts: list[Part], answer: str) -> list[bool | None]:
         "42, 85",
         "42 and 85.",
         "The sums are 42 and 85.",
+        "12 + 30 = 40 + 2 = 42. 47 + 38 = 85.",
         "12 + 30 = 042. 47 + 38 = 85",
     ],
 )
@@ -84,6 +85,10 @@ def test_hedged_doubled_and_partial_answers_are_not_taken_for_right(
         ),
         ("the CAPITAL of zakoland is TAVILLE; the currency of Berguland is moru", [True, True]),
         ("Taville is the capital of Zakoland. Currency of Berguland: moru", [True, True]),
+        (
+            "Taville is what is called the capital of Zakoland\nmoru is the currency of Berguland",
+            [True, True],
+        ),
         ("The capital of Zakoland is Tavilleburg. Currency of Berguland: moru", [False, True]),
         ("The capital of Zakoland is not Taville. Currency of Berguland: moru", [False, True]),
         (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from minionbench.deployments.deployment import ask_once
 from minionbench.deployments.single import Local
 from minionbench.exchange import Answer, Call, Limits, Message, Outcome, Plan, Request, Side
@@ -113,19 +115,45 @@ def test_a_hybrid_deployment_is_given_document_and_question_apart() -> None:
 
 
 def test_closing_a_plan_closes_the_plans_inside_it() -> None:
-    closed = []
+    closed: list[str] = []
+    kept: list[Plan] = []
 
     class Watched(Local):
         def plan(self, request: Request) -> Plan:
+            # Kept, so that the generator is not closed just because nobody holds it any more.
+            kept.append(self.watched(request))
+            return kept[-1]
+
+        def watched(self, request: Request) -> Plan:
             try:
                 return (yield from ask_once("local", request))
             finally:
-                closed.append(request.question)
+                closed.append(request.question or "")
 
     plan = TwoSteps(Watched()).plan(REQUEST)
     next(plan)
     plan.close()
     assert sorted(closed) == ["ab", "abcd"]
+
+
+class Pair:
+    """Asks its question twice at once."""
+
+    name = "local"
+    sides: tuple[Side, ...] = ("local",)
+
+    def plan(self, request: Request) -> Plan:
+        call = Call(side="local", messages=request.messages, limits=request.limits)
+        one, two = yield (call, call)
+        return Answer(text=f"{one.text}{two.text}", call=1)
+
+
+def test_a_plan_that_asks_several_things_at_once_gets_all_its_replies() -> None:
+    step = Composition(Pair(), REQUEST).ask(["a", "b"])
+    assert len(next(step)) == 4
+    with pytest.raises(StopIteration) as ended:
+        step.send((say("1"), say("2"), say("3"), say("4")))
+    assert [(answer.text, answer.call) for answer in ended.value.value] == [("12", 1), ("34", 3)]
 
 
 def test_a_failed_call_is_an_answer_without_text_that_says_why() -> None:
@@ -144,3 +172,20 @@ def test_the_request_itself_is_answered_as_it_stands() -> None:
     step = Composition(Local(), REQUEST, document="unused").answer()
     (call,) = next(step)
     assert call.messages == REQUEST.messages
+
+
+class Silent(Local):
+    """Answers without asking anybody."""
+
+    def plan(self, request: Request) -> Plan:
+        if request.question is None:
+            yield ()
+        return Answer(text=request.question, call=None)
+
+
+def test_a_plan_that_asks_nothing_ends_at_once() -> None:
+    step = Composition(Silent(), REQUEST).ask(["one", "two"])
+    with pytest.raises(StopIteration) as ended:
+        next(step)
+    assert [answer.text for answer in ended.value.value] == ["one", "two"]
+    assert [answer.call for answer in ended.value.value] == [None, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def test_pairs_are_read_from_a_file(tmp_path: Path) -> None:
     bare = {k: v for k, v in PAIR.items() if k not in ("id", "kind", "context")}
     read = read_pairs(written(tmp_path, PAIR, bare))
     assert read.pairs[0] == CovePair(
-        pair_id="bridges-1",
+        pair_id=f"{read.source}/bridges-1",
         kind="bridges",
         question=PAIR["question"],
         context=PAIR["context"],
@@ -83,10 +84,15 @@ def test_pairs_are_read_from_a_file(tmp_path: Path) -> None:
         planted=PAIR["planted"],
         error=0,
     )
-    assert (read.pairs[1].pair_id, read.pairs[1].kind) == ("line 2", "cove")
+    assert (read.pairs[1].pair_id, read.pairs[1].kind) == (f"{read.source}/line 2", "cove")
     assert read.pairs[1].context is None
-    assert read.source.startswith("cove:")
+    assert re.fullmatch("cove-file@[0-9a-f]{12}", read.source)
     assert read.seed is None
+
+
+def test_the_description_of_the_format_can_be_read(tmp_path: Path, root: Path) -> None:
+    (example,) = re.findall(r"```json\n(.*?)```", (root / "docs/quality.md").read_text(), re.DOTALL)
+    assert read_pairs(written(tmp_path, json.loads(example))).pairs[0].kind == "bridges"
 
 
 def without(name: str) -> dict[str, Any]:
@@ -114,6 +120,10 @@ FIRST, SECOND = PAIR["parts"]
         (PAIR | {"error": 1}, r"wrong about the parts \[0\]; the error is 1"),
         (PAIR | {"clean": PAIR["planted"]}, "the clean draft is wrong about part 0"),
         (PAIR | {"planted": PAIR["clean"]}, r"wrong about the parts \[\]"),
+        (
+            PAIR | {"planted": PAIR["planted"].replace("Tarn", "Orb")},
+            r"wrong about the parts \[0, 1\]; the error is 0",
+        ),
         (PAIR | {"planted": "No idea. None."}, "nothing can be read about 'length of"),
         (PAIR | {"question": "x" * 20_001}, "at most 20000"),
         (PAIR | {"question": 5}, "question was expected to be a text"),
@@ -131,3 +141,7 @@ def test_a_line_that_cannot_be_judged_is_refused_by_file_and_line(
 def test_a_file_that_is_missing_is_the_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         read_pairs(tmp_path / "none.jsonl")
+
+
+def test_the_workload_is_called_cove_whatever_it_is_made_of(tmp_path: Path) -> None:
+    assert built_in_pairs(number=1).name == read_pairs(written(tmp_path, PAIR)).name == "cove"

@@ -182,7 +182,7 @@ def test_a_hand_made_case_comes_out_by_hand() -> None:
             RIGHT,  # a clean: passed
             "1 + 1 = 5. 2 + 2 = 4.",  # b planted (error 1): put right, but part 0 spoilt
             "1 + 1 = 2. 2 + 2 = 5.",  # b clean: spoilt
-            "1 + 1 = 7. 2 + 2 = 4.",  # c planted (error 0): changed to another wrong value
+            "1 + 1 = 9. 2 + 2 = 7.",  # c planted (error 0): kept, and part 1 spoilt
             "I cannot tell.",  # c clean: unread
         ),
     )
@@ -191,13 +191,13 @@ def test_a_hand_made_case_comes_out_by_hand() -> None:
     assert value.value == pytest.approx(100 / 3)
     assert value.metadata["correction_rate"] == pytest.approx(200 / 3)
     assert value.metadata["over_correction_rate"] == pytest.approx(100 / 3)
-    # Flagged: a0; b0 and b1; b1 of the clean draft; c0. Hits: a0, b1, c0.
+    # Flagged: a0; b0 and b1; b1 of the clean draft; c1. Hits: a0, b1.
     assert value.metadata["detection"] == {
         "planted": 3,
         "flagged": 5,
-        "hits": 3,
-        "precision": 60,
-        "recall": 100,
+        "hits": 2,
+        "precision": 40,
+        "recall": pytest.approx(200 / 3),
     }
     assert value.metadata["judgements"] == {
         "passed": 2,
@@ -208,6 +208,28 @@ def test_a_hand_made_case_comes_out_by_hand() -> None:
     }
     assert value.metadata["net_gain"]["over_base"] is None
     assert value.metadata["base_accuracy"] is None
+
+
+def test_an_error_that_is_changed_into_another_is_found_but_not_corrected() -> None:
+    value = cove_pass_rate(
+        HAND.pairs, finals("1 + 1 = 7. 2 + 2 = 4.", RIGHT, RIGHT, RIGHT, RIGHT, RIGHT)
+    )
+    assert value.metadata["detection"]["recall"] == 100
+    assert value.metadata["correction_rate"] == pytest.approx(200 / 3)
+
+
+def test_the_right_value_written_in_another_way_is_no_change() -> None:
+    named = msgspec.structs.replace(
+        HAND.pairs[0],
+        parts=(Part(subject="sum of 1 and 1", value="two", aliases=("2",)), PARTS[1]),
+        clean="The sum of 1 and 1 is two. 2 + 2 = 4.",
+        planted="The sum of 1 and 1 is nine. 2 + 2 = 4.",
+    )
+    records = finals(*["The sum of 1 and 1 is 2. 2 + 2 = 4."] * 6)[:2]
+    value = cove_pass_rate([named], records)
+    assert value.value == 100
+    assert value.metadata["over_correction_rate"] == 0
+    assert value.metadata["detection"]["flagged"] == 1
 
 
 def test_a_failed_request_is_not_passed_and_stays_in_the_denominator() -> None:
@@ -279,6 +301,7 @@ def test_what_was_spent_is_summed_over_requests_with_the_base_apart() -> None:
     assert value.metadata["spent"] == {
         "requests": 6,
         "calls": 18,
+        "calls_cut_at_limit": 0,
         "prompt_tokens": 180,
         "completion_tokens": 54,
         "seconds": pytest.approx(0.36),

@@ -29,6 +29,7 @@ from tests.transport.support import (
     ask,
     collect,
     dead_port,
+    deaf_port,
     has_ipv6,
     run_until,
     submit,
@@ -101,7 +102,7 @@ def test_an_answer_comes_back_whole_with_all_its_instants_in_order(
 
 
 @pollers
-def test_the_time_of_each_token_is_the_one_at_which_the_server_wrote_it(
+def test_no_token_has_arrived_before_the_server_wrote_it(
     poller: Callable[[], Poller], running: GroundTruthServer
 ) -> None:
     running.reset()
@@ -110,7 +111,7 @@ def test_the_time_of_each_token_is_the_one_at_which_the_server_wrote_it(
         for _ in range(3):
             transport.submit(target, payload, monotonic_ns(), 0)
         back = collect(transport, 3)
-        slack_ns = transport.bridge.widest_bracket_ns + 50_000
+        slack_ns = transport.bridge.widest_bracket_ns + 1_000
     log = {request.id: request for request in running.dump()}
     for sending in back:
         exchange = sending.exchange
@@ -119,10 +120,8 @@ def test_the_time_of_each_token_is_the_one_at_which_the_server_wrote_it(
         assert exchange.sent_ns - slack_ns <= true.arrival_ns
         # The head has a read of its own, and each token one, unless this machine was too busy.
         if exchange.kernel_reads == exchange.reads == 1 + true.tokens_written:
-            for stamp_ns, before_ns, after_ns in zip(
-                exchange.read_ns[1:-1], true.before_ns[:-1], true.after_ns[:-1], strict=True
-            ):
-                assert before_ns - slack_ns <= stamp_ns <= after_ns + slack_ns
+            for stamp_ns, before_ns in zip(exchange.read_ns[1:], true.before_ns, strict=True):
+                assert before_ns - slack_ns <= stamp_ns
 
 
 def test_the_body_is_what_the_framing_holds_and_reads_count_its_bytes() -> None:
@@ -214,15 +213,21 @@ def test_where_the_server_says_that_it_closes_a_new_connection_is_made(answer: b
         assert server.connections == 4
 
 
-def test_an_idle_connection_that_the_server_closed_is_replaced_without_failure() -> None:
-    closed = Signal()
+@pytest.mark.parametrize("ending", ["close", "reset"])
+def test_an_idle_connection_that_the_server_ended_is_replaced_without_failure(ending: str) -> None:
+    ended, answered = Signal(), Signal()
 
     def serve(peer: Peer) -> None:
         peer.read_request()
         peer.send(HELLO)
-        peer.socket.shutdown(socket.SHUT_WR)
-        closed.give()
-        peer.wait_for_close()
+        answered.wait()
+        if ending == "reset":
+            peer.reset()
+        else:
+            peer.socket.shutdown(socket.SHUT_WR)
+        ended.give()
+        if ending == "close":
+            peer.wait_for_close()
 
     with ScriptedServer(serve) as server, Transport() as transport:
         target = server.target()
@@ -233,7 +238,8 @@ def test_an_idle_connection_that_the_server_closed_is_replaced_without_failure()
             assert sending.exchange.body == b"hello"
             assert sending.exchange.replaced_connections == (1 if round_number else 0)
             assert sending.exchange.connect_start_ns is not None
-            closed.wait()
+            answered.give()
+            ended.wait()
 
 
 @pytest.mark.parametrize("ending", ["close", "reset"])
@@ -367,28 +373,37 @@ def test_localhost_is_reached_whichever_of_its_addresses_the_server_listens_on()
 
 
 @pollers
-def test_a_planned_call_is_sent_at_its_instant_and_its_connection_is_made_before(
-    poller: Callable[[], Poller],
-) -> None:
+def test_a_planned_call_is_not_sent_before_its_instant(poller: Callable[[], Poller]) -> None:
     with ScriptedServer(answering(HELLO)) as server, Transport(poller()) as transport:
-        planned_ns = [monotonic_ns() + (30 + 15 * i) * NS_PER_MS for i in range(4)]
+        now_ns = monotonic_ns()
+        planned_ns = [now_ns + (20 + 5 * i) * NS_PER_MS for i in range(4)]
         for i, at_ns in enumerate(planned_ns):
             transport.submit(server.target(), PAYLOAD, at_ns, i)
         next_send_ns = [transport.next_send_ns]
         back = collect(transport, 4)
         next_send_ns.append(transport.next_send_ns)
     assert next_send_ns == [planned_ns[0], None]
-    assert [s.exchange.planned_ns for s in back] == planned_ns
+    assert sorted(s.exchange.planned_ns for s in back) == planned_ns
     for sending in back:
         exchange = sending.exchange
         assert exchange.admitted_ns == exchange.planned_ns
         assert exchange.sent_ns is not None
         assert exchange.sent_ns >= exchange.planned_ns
         assert exchange.connect_end_ns is not None
-    # Opened before its instant: the machine would have to sleep for 30 ms to break this.
-    first = back[0].exchange
-    assert first.connect_start_ns is not None
-    assert first.connect_start_ns < planned_ns[0]
+
+
+@pollers
+@pytest.mark.usefixtures("far_ahead")
+def test_the_connection_of_a_planned_call_is_made_before_its_instant(
+    poller: Callable[[], Poller],
+) -> None:
+    with ScriptedServer(answering(HELLO)) as server, Transport(poller()) as transport:
+        planned_ns = monotonic_ns() + 10**12
+        sending = transport.submit(server.target(), PAYLOAD, planned_ns, 0)
+        run_until(transport, lambda: sending.exchange.connect_end_ns)
+        exchange = sending.exchange
+        in_order(exchange.connect_start_ns, exchange.connect_end_ns, planned_ns)
+        assert (exchange.admitted_ns, exchange.sent_ns) == (None, None)
 
 
 def test_calls_planned_out_of_order_are_sent_in_order() -> None:
@@ -492,6 +507,7 @@ def test_no_more_connections_are_made_ready_than_there_are_slots() -> None:
     assert all(s.exchange.outcome is None for s in back)
 
 
+@pytest.mark.usefixtures("far_ahead")
 def test_a_call_that_has_to_wait_gives_up_the_connection_that_was_ready_for_it() -> None:
     """Else the server closes it while the call waits, and it is made anew in vain."""
     gate = Signal()
@@ -503,7 +519,7 @@ def test_a_call_that_has_to_wait_gives_up_the_connection_that_was_ready_for_it()
 
     with ScriptedServer(serve) as server, Transport() as transport:
         target = server.target(slots=1)
-        planned_ns = monotonic_ns() + 30 * NS_PER_MS
+        planned_ns = monotonic_ns() + 300 * NS_PER_MS
         waiting = transport.submit(target, PAYLOAD, planned_ns, "waits")
         run_until(transport, lambda: waiting.exchange.connect_end_ns)
         first = transport.submit(target, PAYLOAD, monotonic_ns(), "goes first")
@@ -513,6 +529,19 @@ def test_a_call_that_has_to_wait_gives_up_the_connection_that_was_ready_for_it()
         gate.give(2)
         assert collect(transport, 2) == [first, waiting]
         assert target.connections == len(target.idle) == 2
+
+
+@pytest.mark.usefixtures("far_ahead")
+def test_a_call_that_has_to_wait_gives_up_a_connection_that_is_not_even_made() -> None:
+    with deaf_port() as port, Transport() as transport:
+        target = target_of(port, slots=1)
+        planned_ns = monotonic_ns() + 300 * NS_PER_MS
+        waiting = transport.submit(target, PAYLOAD, planned_ns, "waits")
+        run_until(transport, lambda: waiting.exchange.connect_start_ns)
+        transport.submit(target, PAYLOAD, monotonic_ns(), "goes first")
+        run_until(transport, lambda: target.gate.waiting)
+        assert waiting.exchange.connect_start_ns is None
+        assert target.connections == 1
 
 
 def test_two_thousand_calls_to_a_dead_port_all_come_back() -> None:

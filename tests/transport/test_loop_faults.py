@@ -38,7 +38,7 @@ from tests.transport.support import (
 )
 
 pollers = pytest.mark.parametrize("poller", [platform_poller, SelectorPoller])
-SHORT_S = 0.08
+SHORT_S = 0.15
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_a_server_that_takes_no_connection_runs_into_the_time_out() -> None:
     with deaf_port() as port:
         target = target_of(port, timeouts=Timeouts(connect_s=SHORT_S))
         exchange = ask(target).exchange
-    failed(exchange, Outcome.CONNECT_TIMEOUT, "no connection within 0.08 s")
+    failed(exchange, Outcome.CONNECT_TIMEOUT, "no connection within 0.15 s")
     assert exchange.sent_ns is None
 
 
@@ -100,13 +100,14 @@ def test_a_connection_that_fails_before_the_planned_instant_is_tried_again_at_it
     assert sending.exchange.connect_start_ns >= planned_ns
 
 
+@pytest.mark.usefixtures("far_ahead")
 def test_a_server_that_closes_what_was_opened_for_later_is_connected_to_again_when_due() -> None:
     def serve(peer: Peer) -> None:
         if peer.number > 0 and peer.read_request():
             peer.send(HELLO)
 
     with ScriptedServer(serve) as server, Transport() as transport:
-        planned_ns = monotonic_ns() + 60 * NS_PER_MS
+        planned_ns = monotonic_ns() + 300 * NS_PER_MS
         transport.submit(server.target(), PAYLOAD, planned_ns, 0)
         (sending,) = collect(transport, 1)
         assert server.connections == 2
@@ -114,6 +115,17 @@ def test_a_server_that_closes_what_was_opened_for_later_is_connected_to_again_wh
     assert sending.exchange.replaced_connections == 1
     assert sending.exchange.connect_start_ns is not None
     assert sending.exchange.connect_start_ns >= planned_ns
+
+
+def test_a_failure_of_every_address_before_the_planned_instant_loses_no_call() -> None:
+    nowhere = Address(socket.AF_INET, ("255.255.255.255", 9))
+    with deaf_port() as port, Transport() as transport:
+        addresses = (Address(socket.AF_INET, ("127.0.0.1", port)), nowhere)
+        target = Target(Url("http://h"), addresses, timeouts=Timeouts(connect_s=0.02))
+        transport.submit(target, PAYLOAD, monotonic_ns() + 95 * NS_PER_MS, 0)
+        (sending,) = collect(transport, 1)
+        assert target.connections == 0
+    failed(sending.exchange, Outcome.CONNECT_FAILED, "no connection to h")
 
 
 # Waiting for the answer
@@ -126,16 +138,16 @@ def test_a_server_that_closes_what_was_opened_for_later_is_connected_to_again_wh
             Timeouts(first_byte_s=SHORT_S),
             [],
             Outcome.FIRST_BYTE_TIMEOUT,
-            "no byte of an answer within 0.08 s",
+            "no byte of an answer within 0.15 s",
         ),
         (
             Timeouts(idle_s=SHORT_S),
             [HELLO[:-2]],
             Outcome.IDLE_TIMEOUT,
-            "nothing more came for 0.08",
+            "nothing more came for 0.15",
         ),
         (Timeouts(idle_s=SHORT_S), [HELLO[:9]], Outcome.IDLE_TIMEOUT, "nothing more came"),
-        (Timeouts(total_s=SHORT_S), [], Outcome.TOTAL_TIMEOUT, "not complete within 0.08 s"),
+        (Timeouts(total_s=SHORT_S), [], Outcome.TOTAL_TIMEOUT, "not complete within 0.15 s"),
         (Timeouts(total_s=SHORT_S), [HELLO[:-2]], Outcome.TOTAL_TIMEOUT, "not complete"),
     ],
 )
@@ -193,12 +205,12 @@ def test_waiting_for_a_slot_is_no_part_of_any_time_out() -> None:
 
 
 def test_an_idle_connection_runs_into_no_time_out() -> None:
-    limits = Timeouts(connect_s=9, first_byte_s=SHORT_S, idle_s=SHORT_S, total_s=SHORT_S)
+    limits = Timeouts(connect_s=9, first_byte_s=9, idle_s=SHORT_S, total_s=9)
     with ScriptedServer(answering(HELLO)) as server, Transport() as transport:
         target = server.target(timeouts=limits)
         submit(transport, target)
         collect(transport, 1)
-        transport.step(until_ns=monotonic_ns() + round(3 * SHORT_S * NS_PER_S))
+        transport.step(until_ns=monotonic_ns() + round(2 * SHORT_S * NS_PER_S))
         assert len(target.idle) == 1
         submit(transport, target)
         assert collect(transport, 1)[0].exchange.outcome is None
@@ -248,6 +260,7 @@ def has_all(sending: Sending, body: bytes) -> bool:
     connection = sending.connection
     return (
         connection is not None
+        and connection.framer is not None
         and bool(connection.user_ns)
         and connection.framer.body_bytes == len(body)
     )
@@ -404,12 +417,13 @@ def test_a_call_cut_before_its_instant_was_not_sent() -> None:
     assert sending.exchange.admitted_ns is None
 
 
+@pytest.mark.usefixtures("far_ahead")
 def test_a_call_cut_while_its_connection_is_ready_knows_nothing_of_the_answer_before() -> None:
     with ScriptedServer(answering(HELLO)) as server, Transport() as transport:
         target = server.target()
         submit(transport, target)
         collect(transport, 1)
-        sending = transport.submit(target, PAYLOAD, monotonic_ns() + 90 * NS_PER_MS, 0)
+        sending = transport.submit(target, PAYLOAD, monotonic_ns() + 10**12, 0)
         run_until(transport, lambda: sending.connection)
         transport.cut(sending, "enough")
         assert transport.step() == [sending]
@@ -552,7 +566,7 @@ FAULTS = [
     *("bad-chunk", "short-body", "close-after", "close-silently", "until-close", "content-length"),
     *("continue", "stall", "hang", "no-done", "endless-header"),
 ]
-LIMITS = Timeouts(connect_s=10, first_byte_s=0.3, idle_s=0.3, total_s=10)
+LIMITS = Timeouts(connect_s=10, first_byte_s=0.4, idle_s=0.4, total_s=10)
 WHOLE = {"none", "http-500", "http-429", "end-early", "html", "close-after", "close-silently"}
 WHOLE |= {"until-close", "content-length", "continue", "no-done"}
 

@@ -28,7 +28,7 @@ def test_reads_without_body_bring_no_event() -> None:
 def test_of_events_that_share_a_read_all_but_the_last_are_merged() -> None:
     log = log_of(b"0123", b"4567", b"89")
     for end in (2, 6, 7, 8, 10):
-        log.token_event(end, visible=True, reasoning=False)
+        log.token_event(end, "text", None)
     assert log.token_ns == [1_000, 1_001, 1_001, 1_001, 1_002]
     assert log.merged_events == 2
     assert not log.first_merged
@@ -38,7 +38,7 @@ def test_a_first_token_that_shares_its_read_is_only_bounded() -> None:
     log = log_of(b"0123")
     told = []
     for end in (1, 4):
-        log.token_event(end, visible=True, reasoning=False)
+        log.token_event(end, "text", None)
         told.append((log.first_merged, log.merged_events))
     assert told == [(False, 0), (True, 1)]
 
@@ -46,7 +46,7 @@ def test_a_first_token_that_shares_its_read_is_only_bounded() -> None:
 def test_events_without_tokens_are_no_merging() -> None:
     log = log_of(b"0123456789")
     log.event(1)
-    log.token_event(5, visible=True, reasoning=False)
+    log.token_event(5, "text", None)
     log.event(10)
     assert (log.merged_events, log.first_merged, log.token_ns) == (0, False, [1_000])
 
@@ -54,9 +54,9 @@ def test_events_without_tokens_are_no_merging() -> None:
 def test_reasoning_and_visible_text_have_first_instants_of_their_own() -> None:
     log = log_of(b"0", b"1", b"2", b"3")
     log.event(1)
-    log.token_event(2, visible=False, reasoning=True)
-    log.token_event(3, visible=False, reasoning=True)
-    log.token_event(4, visible=True, reasoning=False)
+    log.token_event(2, None, "thought")
+    log.token_event(3, None, "thought")
+    log.token_event(4, "text", None)
     assert (log.first_event_ns, log.first_reasoning_ns, log.first_visible_ns) == (
         1_000,
         1_001,
@@ -73,8 +73,8 @@ def test_the_observation_is_told_with_the_reply() -> None:
     exchange = exchange_of(b"01", b"2")
     exchange.kernel_reads, exchange.lateness_max_ns = 1, 55
     log = ArrivalLog(exchange)
-    log.token_event(1, visible=True, reasoning=False)
-    log.token_event(2, visible=True, reasoning=False)
+    log.token_event(1, "text", None)
+    log.token_event(2, "text", None)
     arrival = log.arrival()
     assert arrival is not None
     assert (arrival.reads, arrival.kernel_reads, arrival.lateness_max_ns) == (2, 1, 55)
@@ -90,7 +90,7 @@ def test_counting_agrees_with_looking_each_event_up(sizes: list[int], ends: list
     ends = sorted(end for end in set(ends) if end <= len(exchange.body))
     log = ArrivalLog(exchange)
     for end in ends:
-        log.token_event(end, visible=True, reasoning=False)
+        log.token_event(end, "text", None)
     reads = [next(i for i, e in enumerate(exchange.read_ends) if e >= end) for end in ends]
     assert log.token_ns == [exchange.read_ns[read] for read in reads]
     assert log.merged_events == len(reads) - len(set(reads))

@@ -20,7 +20,7 @@ from tests.transport.support import Peer, ScriptedServer, ask
 from tests.wire.support import DONE, call, event, usage
 
 KEY = "sk-0123456789abcdef"
-LIMITS = Timeouts(connect_s=10, first_byte_s=0.25, idle_s=0.25, total_s=20)
+LIMITS = Timeouts(connect_s=10, first_byte_s=0.4, idle_s=0.4, total_s=20)
 
 
 @pytest.fixture(scope="module")

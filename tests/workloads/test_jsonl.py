@@ -86,6 +86,11 @@ def test_a_missing_file_and_a_folder_are_usage_errors(tmp_path: Path) -> None:
         read_lines("null\x00byte")
 
 
+def test_a_device_which_may_never_end_is_not_read() -> None:
+    with pytest.raises(UsageError, match="is a device"):
+        read_lines("/dev/null")
+
+
 def test_a_field_that_is_not_text_is_named_with_what_it_is() -> None:
     line = Line("f.jsonl", 7, {"number": 3, "empty": " ", "none": None, "flag": True, "o": {}})
     for name, what in (

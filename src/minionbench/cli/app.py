@@ -12,7 +12,9 @@ from minionbench.errors import MinionbenchError
 COMMANDS = {
     "run": ("minionbench.cli.run", "Measure a model over the workloads."),
     "autobench": ("minionbench.cli.autobench", "Measure every model of the registry."),
-    "runs": ("minionbench.cli.runs", "List and show runs."),
+    "select": ("minionbench.cli.select", "Choose the best model of a run."),
+    "runs": ("minionbench.cli.runs", "List, show and prune runs."),
+    "registry": ("minionbench.cli.registry", "List, add, promote and verify models."),
     "doctor": ("minionbench.cli.doctor", "Say what this machine offers and what it lacks."),
     "schema": ("minionbench.cli.schema", "Print the JSON Schema of the run document."),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import click
 
 from minionbench.cli import text
 from minionbench.cli.table import COLUMNS, interval, report, requests, unit_of, value
+from minionbench.errors import SetupError
 
 if TYPE_CHECKING:
     from minionbench.schema import BenchmarkRun, MetricResult
@@ -149,5 +151,14 @@ format_option = click.option(
 
 
 def show(run: BenchmarkRun, path: Path | None, form: str) -> None:
-    """Prints a run in one of the forms."""
-    click.echo(FORMATS[form](run, path), nl=False)
+    """Prints a run in one of the forms.
+
+    Raises SetupError when it cannot be written, as on a full disk; click sees to readers that go.
+    """
+    try:
+        click.echo(FORMATS[form](run, path), nl=False)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        kept = "" if path is None else f"; the document is complete: {path}"
+        raise SetupError(f"The result could not be printed: {error.strerror}{kept}") from error

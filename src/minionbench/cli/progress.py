@@ -7,6 +7,8 @@ some ten microseconds. A table library would cost a hundred times that, and show
 from __future__ import annotations
 
 import contextlib
+import io
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
@@ -31,13 +33,16 @@ class Progress:
     """Writes down how a run goes on; an observer of the run."""
 
     def __init__(self, out: TextIO | None = None) -> None:
-        self.out = sys.stderr if out is None else out
+        # Python has no stderr where a process is started with it closed.
+        self.out: TextIO = out or sys.stderr or io.StringIO()
         self.live = self.out.isatty()
         self.run_id: str | None = None
         """The run's id, None before it has one; for messages about a run that failed."""
         self.finished = 0
         self.failed = 0
         self._total = 0
+        self._calls = 0
+        self._calls_left = 0
         self._stage = ""
         self._start_ns = monotonic_ns()
         self._requests_start_ns: int | None = None
@@ -47,7 +52,9 @@ class Progress:
         """Notes how much there is to do."""
         self.run_id = run_id
         self._total = sum(cell.total for cell in cells)
-        self._say(f"{run_id}: {model or 'the model of the server'}, {self._total} requests")
+        self._calls_left = sum(cell.total * cell.calls for cell in cells)
+        named = printable(model) or "the model of the server"
+        self._say(f"{run_id}: {named}, {self._total} requests")
 
     def stage(self, text: str) -> None:
         """Shows what is being done now."""
@@ -56,17 +63,27 @@ class Progress:
             self._draw(monotonic_ns())
         else:
             elapsed_s = seconds(monotonic_ns() - self._start_ns)
-            self._say(f"[{elapsed_s:4.0f} s] {self._stage}")
+            left_s = self._left_s(monotonic_ns())
+            rest = "" if left_s is None else f"  ({left(left_s)})"
+            self._say(f"[{elapsed_s:4.0f} s] {self._stage}{rest}")
 
     def record(self, record: RequestRecord) -> None:
         """Counts a request that has ended."""
         self.finished += 1
         self.failed += not record.ok
+        calls = max(1, len(record.calls))
+        self._calls += calls
+        self._calls_left -= calls
         now_ns = monotonic_ns()
         if self._requests_start_ns is None:
             self._requests_start_ns = record.planned_ns
         if self.live and now_ns - self._drawn_ns >= REDRAW_NS:
             self._draw(now_ns)
+
+    def left_out(self, requests: int, calls: int) -> None:
+        """Takes requests off the plan that will not be sent."""
+        self._total -= requests
+        self._calls_left -= calls
 
     def done(self) -> None:
         """Takes the living line away."""
@@ -83,22 +100,29 @@ class Progress:
             parts.append(f"{self.failed} failed")
         left_s = self._left_s(now_ns)
         if left_s is not None:
-            parts.append(f"{left_s // 60} min left" if left_s >= 120 else f"{left_s} s left")
+            parts.append(left(left_s))
         line = "  ".join([*parts, self._stage])
-        self._write(f"\r\x1b[K{line[: width() - 1]}")
+        # A line that the terminal wraps could not be taken away again.
+        columns = min(width(), shutil.get_terminal_size((80, 24)).columns)
+        self._write(f"\r\x1b[K{line[: columns - 1]}")
 
     def _left_s(self, now_ns: int) -> int | None:
         """Seconds until the end if the rest goes as it has gone; None while nobody can tell."""
         if self._requests_start_ns is None or self.finished < ESTIMATE_FROM:
             return None
-        each_s = seconds(now_ns - self._requests_start_ns) / self.finished
-        return round(each_s * (self._total - self.finished))
+        each_s = seconds(now_ns - self._requests_start_ns) / self._calls
+        return max(0, round(each_s * self._calls_left))
 
     def _write(self, text: str) -> None:
         # Whoever reads the progress may go away; the run goes on without them.
         with contextlib.suppress(OSError, ValueError):
             self.out.write(text)
             self.out.flush()
+
+
+def left(left_s: int) -> str:
+    """The time that is left, as a person says it."""
+    return f"{left_s // 60} min left" if left_s >= 120 else f"{left_s} s left"
 
 
 def bar(done: int, total: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,19 @@ WORKLOADS = ("prefill", "balanced", "decode")
 DEFAULT_MODEL = "reference/q8_0"
 TIERS = ("Q1_5B", "Q3B", "Q8B")
 
-SECONDS = click.FloatRange(min=0, min_open=True)
+
+class Seconds(click.FloatRange):
+    """A time longer than nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As a range does, which lets NaN pass: no time-out would ever come."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is no time", param, ctx)
+        return number
+
+
+SECONDS = Seconds(min=0, min_open=True)
 COUNT = click.IntRange(min=1)
 
 
@@ -53,6 +66,9 @@ def read_config(ctx: click.Context, option: click.Parameter, path: Path | None) 
             known = ", ".join(sorted(flags))
             raise UsageError(f"{path}: there is no setting {key!r}; there are {known}")
         assert flag.name is not None
+        if isinstance(flag.type, click.types.IntParamType) and type(value) is not int:
+            # click would make 1 of 1.5 and of true.
+            raise UsageError(f"{path}: {key} has to be a whole number, not {json.dumps(value)}")
         if flag.multiple and isinstance(value, str):
             value = [value]
         defaults[flag.name] = json.dumps(value) if isinstance(value, dict) else value

@@ -25,7 +25,7 @@ folder_option = click.option(
 
 @click.group(name="runs")
 def command() -> None:
-    """List and show runs."""
+    """List, show and prune runs."""
 
 
 @command.command(name="list")
@@ -70,6 +70,34 @@ def show_command(run: str, output_dir: Path | None, form: str) -> None:
     show(document, path, form)
 
 
+@command.command(name="prune")
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    required=True,
+    metavar="N",
+    help="How many runs stay, the newest ones.",
+)
+@folder_option
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, remove nothing.")
+def prune_command(keep: int, output_dir: Path | None, dry_run: bool) -> None:
+    """Remove old runs: their documents, records and logs.
+
+    Interrupted runs count like finished ones. A run under way is left alone.
+    """
+    from minionbench.store import prune_runs, runs_dir
+    from minionbench.units import BYTES_PER_MB, significant
+
+    folder = runs_dir(output_dir)
+    pruned = prune_runs(folder, keep, dry_run=dry_run)
+    for run in pruned:
+        click.echo(run.run_id)
+    size = significant(sum(run.bytes for run in pruned) / BYTES_PER_MB)
+    verb = "Would remove" if dry_run else "Removed"
+    runs = "1 run" if len(pruned) == 1 else f"{len(pruned)} runs"
+    click.echo(f"{verb} {runs}, {size} MB, from {folder}.")
+
+
 def models(entry: RunEntry) -> list[str]:
     """The candidates of a complete run by name."""
     if entry.run is None:
@@ -102,7 +130,9 @@ def what(entry: RunEntry) -> str:
     if entry.run is not None:
         names = models(entry)
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        kind = "dry run: " if entry.run.metadata.dry_run else ""
+        about = entry.run.metadata
+        cut = "cut short: " if about.finished is False else ""
+        kind = "dry run: " if about.dry_run else cut
         return kind + (", ".join(names[:3]) or "no candidates") + more
     if entry.problem is not None:
         return entry.problem

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ MAX_MODEL_NAME = 500
 _NAMES = {"llamacpp": "llama.cpp", "vllm": "vllm", "sglang": "sglang", "library": "ollama"}
 """`owned_by` in a server's list of models to the engine's name."""
 _COMPLETIONS = "/chat/completions"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Server(NamedTuple):
@@ -204,6 +206,12 @@ def require_plain_http(url: Url, text: str) -> None:
 def _key(variable: str | None) -> Secret | None:
     if variable is None:
         return None
+    if _VARIABLE.fullmatch(variable) is None:
+        # What was given is not repeated: it may be the key itself.
+        raise UsageError(
+            "--api-key-env takes the NAME of the environment variable that holds the key, not the "
+            "key; a name has letters, digits and _ only"
+        )
     value = os.environ.get(variable, "").strip()
     if not value:
         raise DeploymentError(

@@ -46,6 +46,8 @@ class ModelSpec(msgspec.Struct, frozen=True):
             UsageError: no such provider or format, or nothing named; the message lists the forms.
         """
         text = None if text is None else text.strip()
+        if text is not None and not _is_utf8(text):
+            raise UsageError(f"The model's name {text!a} is not valid UTF-8; rename the model")
         if url is not None:
             return cls("url", text or None)
         if not text:
@@ -123,6 +125,15 @@ def _open(spec: ModelSpec, settings: EngineSettings, log_folder: Path) -> Engine
         f"{spec.text} cannot be reached in this version: models of {', '.join(_LATER)} come with a "
         f"later one. There are {_FORMS}"
     )
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether a text from the command line was one: other bytes come as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _reference_format(name: str) -> str:

@@ -39,6 +39,11 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Address of an OpenAI-compatible server to attach to, as http://127.0.0.1:8000/v1."""
     api_key_env: str | None = None
     """Name of the environment variable that holds the server's key."""
+    memory_limit_bytes: int | None = None
+    """Memory of its own that an embedded engine may take; None for no limit. The model's file,
+    which the kernel can drop from memory at any time, is not part of it."""
+    adapter: Path | None = None
+    """LoRA adapter, a GGUF file, that an embedded engine puts over the model."""
     start_timeout_s: float = 300.0
     """How long an embedded engine may take until it answers."""
     timeouts: Timeouts | None = None
@@ -53,6 +58,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
         _check_range("context_tokens", self.context_tokens, 1, 2**31 - 1)
         _check_range("gpu_layers", self.gpu_layers, 0, 2**31 - 1)
         _check_range("slots", self.slots, 1, MAX_SLOTS)
+        _check_range("memory_limit_bytes", self.memory_limit_bytes, 1, 2**62)
         if not 0 < self.start_timeout_s < float("inf"):
             raise UsageError(
                 f"start_timeout_s is {self.start_timeout_s}; it has to be a number of seconds > 0"
@@ -86,6 +92,8 @@ class EngineFacts(msgspec.Struct, frozen=True, kw_only=True):
     """As asked for; None when the choice was left to the engine."""
     devices: tuple[str, ...] | None = None
     """Devices that the engine can compute on, as it names them."""
+    has_gpu: bool | None = None
+    """Whether one of them is a GPU."""
     engine_cpus: tuple[int, ...] | None = None
     """Cores that the engine is pinned to; None when it is not pinned."""
     free_cpus: tuple[int, ...] | None = None

@@ -96,6 +96,8 @@ class GgufInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Of the GGUF format."""
     parts: int
     """Files that the model is split over; 1 for a whole one."""
+    is_adapter: bool = False
+    """Whether it is a LoRA adapter, which is nothing without a model below it."""
 
 
 class _Tensor(NamedTuple):
@@ -149,6 +151,7 @@ def read_gguf(path: Path) -> GgufInfo:
         has_chat_template="tokenizer.chat_template" in first,
         version=headers[0].version,
         parts=len(headers),
+        is_adapter=first.get("general.type") == "adapter",
     )
 
 
@@ -199,7 +202,7 @@ def _quantization(metadata: dict[str, Value], tensors: list[_Tensor]) -> str:
 
 
 _WANTED = re.compile(
-    r"general\.(architecture|name|file_type|alignment)|split\.(count|no)|tokenizer\.chat_template"
+    r"general\.(architecture|name|type|file_type|alignment)|split\.(count|no)|tokenizer\.chat_template"
     r"|.+\.(context_length|block_count)"
 )
 """The metadata that is kept; the rest of a hostile file must not fill the memory."""

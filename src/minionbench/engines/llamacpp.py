@@ -34,8 +34,15 @@ CHECK_S = 60.0
 class LlamaCppEngine:
     """A model served by xllamacpp in a process of our own."""
 
-    def __init__(self, process: EngineProcess, endpoint: Endpoint, facts: EngineFacts) -> None:
+    def __init__(
+        self,
+        process: EngineProcess,
+        endpoint: Endpoint,
+        facts: EngineFacts,
+        memory_limit_bytes: int | None = None,
+    ) -> None:
         self._process = process
+        self._memory_limit_bytes = memory_limit_bytes
         self._endpoint = endpoint
         self._facts = facts
 
@@ -74,7 +81,7 @@ class LlamaCppEngine:
         how = self._process.how_it_ended()
         if how is None:
             return None
-        sentence = f"The engine {how}"
+        sentence = f"The engine {how}{_held_to(self._memory_limit_bytes)}"
         return sentence if self._process.stopped else self._process.with_last_words(sentence)
 
     def stop(self) -> None:
@@ -100,6 +107,8 @@ def start(
             its own last words and says what to do.
     """
     require_file(model_path)
+    if settings.adapter is not None:
+        require_file(settings.adapter)
     try:
         str(model_path).encode()
     except UnicodeEncodeError as error:
@@ -137,6 +146,7 @@ def start(
         slots=child_settings["slots"],
         gpu_layers=settings.gpu_layers,
         devices=tuple(one_line(str(device)) for device in report["devices"]),
+        has_gpu=bool(report["gpu"]),
         engine_cpus=engine_cpus,
         free_cpus=_free_cpus(engine_cpus),
         cache_prompt=bool(extra_body["cache_prompt"]),
@@ -153,7 +163,7 @@ def start(
         extra_body=extra_body,
         timeouts=settings.timeouts,
     )
-    return LlamaCppEngine(process, endpoint, facts)
+    return LlamaCppEngine(process, endpoint, facts, settings.memory_limit_bytes)
 
 
 def installed_version() -> str:
@@ -218,6 +228,8 @@ def _child_settings(
         "threads": threads,
         "gpu_layers": -1 if settings.gpu_layers is None else settings.gpu_layers,
         "cache_prompt": settings.cache_prompt,
+        "adapter": None if settings.adapter is None else str(settings.adapter.resolve()),
+        "memory_limit_bytes": settings.memory_limit_bytes,
         "cpus": list(placement.engine_cpus(cpus, threads)) if settings.pin else None,
         "parent_pid": os.getpid(),
     }
@@ -235,6 +247,8 @@ def _notes(
             f"The engine has {threads} threads on {cores} cores, so none is left to the harness: "
             "each of them waits for those that have lost their core"
         )
+    if settings.adapter is not None:
+        notes.append(f"The LoRA adapter {settings.adapter.name} lies over the model, at scale 1")
     if settings.gpu_layers and not has_gpu:
         notes.append(f"There is no GPU: the {settings.gpu_layers} layers asked for are on the CPU")
     return tuple(notes)
@@ -314,10 +328,20 @@ def _start_failure(
             f"The engine cannot load {model_path}; it may be damaged, of a kind that this version "
             "of llama.cpp does not know, or too large for the memory"
         )
-        return process.with_last_words(f"{what}.")
+        return process.with_last_words(f"{what}.{_held_to(settings.memory_limit_bytes)}")
     how = process.how_it_ended(KILL_S) or "said nothing that is understood."
+    how += _held_to(settings.memory_limit_bytes)
     what = f"While it was starting with {model_path}, the engine {how}"
     return process.with_last_words(what if doubt is None else f"{what} {doubt}.")
+
+
+def _held_to(memory_limit_bytes: int | None) -> str:
+    """A sentence about the memory limit; nothing where there was none."""
+    if memory_limit_bytes is None:
+        return ""
+    return (
+        f" It was held to {memory_limit_bytes / units.BYTES_PER_MB:,.0f} MB of memory of its own."
+    )
 
 
 def _import_failure(message: str, package: object) -> str:

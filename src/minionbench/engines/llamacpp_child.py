@@ -67,6 +67,20 @@ def pin(cpus: list[int] | None) -> list[int] | None:
     return cpus
 
 
+def limit_memory(limit_bytes: int | None) -> None:
+    """Has the kernel refuse this process more memory of its own than that.
+
+    What is asked for beyond the limit is refused, so that llama.cpp fails and not the machine. The
+    model's file is mapped and does not count.
+    """
+    if limit_bytes is not None:
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        soft = limit_bytes if hard == resource.RLIM_INFINITY else min(limit_bytes, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
 def engine_package(report: int) -> Any:
     """The engine's package; None when it cannot be imported, which is then reported."""
     try:
@@ -95,6 +109,8 @@ def serve(xllamacpp: Any, settings: dict[str, Any]) -> Any:
     params.cache_prompt = settings["cache_prompt"]
     if not settings["cache_prompt"]:
         params.cache_ram_mib = 0  # a second cache of prompts, of up to 8 GB, in the host's memory
+    if settings["adapter"] is not None:
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(settings["adapter"], 1.0)]
     params.verbosity = VERBOSITY
     params.ui = False
     params.endpoint_slots = False
@@ -130,6 +146,7 @@ def main() -> int:
         return CANNOT_IMPORT
     from minionbench import clock
 
+    limit_memory(settings["memory_limit_bytes"])
     started_ns = clock.monotonic_ns()
     try:
         server = serve(xllamacpp, settings)

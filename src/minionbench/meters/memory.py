@@ -11,6 +11,7 @@ Source: proc_pid_status(5).
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +29,9 @@ class MemoryReading(msgspec.Struct, frozen=True, kw_only=True):
     processes: int = 0
     """Most processes seen at once."""
     samples: int = 0
+    proportional_bytes: int | None = None
+    """Largest proportional set (PSS) of the tree at the ends of phases: pages that processes share
+    count in each of them by its share. None where the kernel does not tell."""
     reason: str | None = None
 
     @property
@@ -50,6 +54,7 @@ class TreeMemory:
         self._linux = sys.platform.startswith("linux")
         self._largest_sum = 0
         self._high_water: int | None = None
+        self._proportional: int | None = None
         self._processes = 0
         self._samples = 0
 
@@ -63,6 +68,21 @@ class TreeMemory:
         self._largest_sum = max(self._largest_sum, sum(resident for resident, _ in found))
         self._high_water = found[0][1]
 
+    def sample_shared(self) -> None:
+        """Looks at the proportional set as well; milliseconds for a large model."""
+        self.sample()
+        if not self._linux:
+            return
+        total = 0
+        for pid in self._pids():
+            try:
+                rollup = (self._proc / str(pid) / "smaps_rollup").read_bytes()
+            except OSError:
+                continue
+            total += _kilobytes(rollup, b"Pss:") or 0
+        if total:
+            self._proportional = max(self._proportional or 0, total)
+
     def reading(self) -> MemoryReading:
         """The peak so far."""
         if not self._samples:
@@ -75,26 +95,33 @@ class TreeMemory:
             method="high-water mark" if exact else "largest sample",
             processes=self._processes,
             samples=self._samples,
+            proportional_bytes=self._proportional,
         )
 
     def _linux_tree(self) -> list[tuple[int, int | None]]:
         """(resident, high-water mark) in bytes of each process of the tree, the root first."""
         found: list[tuple[int, int | None]] = []
-        left = [self._pid]
-        while left:
-            pid = left.pop()
-            folder = self._proc / str(pid)
+        for pid in self._pids():
             try:
-                status = (folder / "status").read_bytes()
-                for task in (folder / "task").iterdir():
-                    left.extend(int(child) for child in (task / "children").read_bytes().split())
+                status = (self._proc / str(pid) / "status").read_bytes()
             except OSError:
-                # It ended while we looked: it is no part of the tree any more.
                 continue
             resident = _kilobytes(status, b"VmRSS:")
             if resident is not None:
                 found.append((resident, _kilobytes(status, b"VmHWM:")))
         return found
+
+    def _pids(self) -> Iterator[int]:
+        """The processes of the tree, the root first; one that ends meanwhile is left out."""
+        left = [self._pid]
+        while left:
+            pid = left.pop()
+            try:
+                for task in (self._proc / str(pid) / "task").iterdir():
+                    left.extend(int(child) for child in (task / "children").read_bytes().split())
+            except OSError:
+                continue
+            yield pid
 
     def _other_tree(self) -> list[tuple[int, int | None]]:
         import psutil
@@ -105,6 +132,53 @@ class TreeMemory:
             return [(process.memory_info().rss, None) for process in family]
         except psutil.Error:
             return []
+
+
+def available_bytes(*, proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Memory that a new process can have without anybody being killed for it.
+
+    What the machine has available, or less where the control group of this process allows less.
+    """
+    import psutil
+
+    available = int(psutil.virtual_memory().available)
+    try:
+        own = (proc / "self" / "cgroup").read_text()
+    except OSError:
+        return available
+    for line in own.splitlines():
+        number, _, path = line.partition(":")
+        if number == "0":
+            for folder in _upwards(cgroup / path.lstrip(":").lstrip("/"), cgroup):
+                available = min(available, _left_in(folder, available))
+    return available
+
+
+def _upwards(folder: Path, top: Path) -> Iterator[Path]:
+    """A folder and those above it, up to `top`."""
+    while folder != top and top in folder.parents:
+        yield folder
+        folder = folder.parent
+    yield top
+
+
+def _left_in(folder: Path, otherwise: int) -> int:
+    """What a control group has left; pages of files that it holds can be dropped and count."""
+    try:
+        limit = int((folder / "memory.max").read_text())
+        used = int((folder / "memory.current").read_text())
+        droppable = _counter((folder / "memory.stat").read_text(), "inactive_file")
+    except (OSError, ValueError):  # no limit ("max"), no such controller, or the first version
+        return otherwise
+    return max(0, limit - used + droppable)
+
+
+def _counter(stat: str, name: str) -> int:
+    for line in stat.splitlines():
+        key, _, value = line.partition(" ")
+        if key == name:
+            return int(value)
+    return 0
 
 
 def _kilobytes(status: bytes, name: bytes) -> int | None:

@@ -81,9 +81,11 @@ def read_beir(folder: str | PathLike[str], split: str | None = None) -> Corpus:
     digest = hashlib.sha256(
         f"{corpus_lines.sha256} {query_lines.sha256} ".encode() + content.encode()
     )
+    source = f"beir-{judgement_file.stem}@{digest.hexdigest()[:12]}"
     return Corpus(
         name=path.resolve().name or "beir",
-        source=f"beir:{judgement_file.stem}:{digest.hexdigest()}",
+        source=source,
+        key=source,
         version=VERSION,
         documents=documents,
         queries={query: texts[query] for query in texts if query in answerable},

@@ -16,7 +16,9 @@ class Corpus(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     source: str
-    """`builtin:retrieval@1`, or the data set's name and content."""
+    """`builtin:retrieval@1`, or the data set's split and content."""
+    key: str
+    """What its requests' ids begin with: another text has another key."""
     version: int
     documents: Mapping[str, str]
     """Text by id."""

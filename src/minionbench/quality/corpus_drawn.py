@@ -122,7 +122,8 @@ class _Judged(NamedTuple):
 
 def built_in_corpus(seed: int = 0) -> Corpus:
     """The built-in corpus of a seed: about 220 documents and 63 queries."""
-    draws = Draws(f"{NAME}@{VERSION}/{seed}")
+    key = f"{NAME}@{VERSION}/{seed}"
+    draws = Draws(key)
     queries: dict[str, str] = {}
     part_of: dict[str, str] = {}
     documents = _figures(draws, queries)
@@ -140,6 +141,7 @@ def built_in_corpus(seed: int = 0) -> Corpus:
     return Corpus(
         name=NAME,
         source=f"builtin:{NAME}@{VERSION}",
+        key=key,
         version=VERSION,
         documents=texts,
         queries=queries,

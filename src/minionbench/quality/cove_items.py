@@ -43,6 +43,9 @@ Draft: TypeAlias = Literal["planted", "clean", "base"]
 MAX_OUTPUT_TOKENS = 256
 """Generous for any of the four steps: the longest right answer is a list of five questions."""
 
+FILE_VERSION = 1
+"""Raised whenever the pairs that are made of a given file change."""
+
 LONGEST_TEXT = 20_000
 """Characters of a text in a file of pairs; longer ones are a mistake."""
 
@@ -68,7 +71,7 @@ class CoveSet(msgspec.Struct, frozen=True, kw_only=True):
     """Pairs together with where they are from."""
 
     source: str
-    """`builtin:cove@1`, or the file's name and content."""
+    """`builtin:cove@1`, or the file's content."""
     version: int
     seed: int | None
     """Seed that the pairs were drawn from; None for a file's."""
@@ -144,15 +147,18 @@ def read_pairs(path: str | PathLike[str]) -> CoveSet:
     """
     lines = read_lines(path)
     names = identities(lines, "id")
-    pairs = tuple(_pair(line, name) for line, name in zip(lines.lines, names, strict=True))
-    return CoveSet(source=f"cove:{lines.sha256}", version=1, seed=None, pairs=pairs)
+    source = f"{NAME}-file@{lines.sha256[:12]}"
+    pairs = tuple(
+        _pair(line, f"{source}/{name}") for line, name in zip(lines.lines, names, strict=True)
+    )
+    return CoveSet(source=source, version=FILE_VERSION, seed=None, pairs=pairs)
 
 
 _FIELDS = frozenset(("id", "kind", "question", "context", "parts", "clean", "planted", "error"))
 _PART_FIELDS = frozenset(("subject", "value", "type", "unit", "aliases"))
 
 
-def _pair(line: Line, name: str) -> CovePair:
+def _pair(line: Line, pair_id: str) -> CovePair:
     _only(line, line.fields, _FIELDS, "")
     listed = line.fields.get("parts")
     if not isinstance(listed, list) or not listed:
@@ -161,7 +167,7 @@ def _pair(line: Line, name: str) -> CovePair:
     if not isinstance(error, int) or isinstance(error, bool) or not 0 <= error < len(listed):
         raise line.error(f"error was expected to be the index of a part, 0 to {len(listed) - 1}.")
     pair = CovePair(
-        pair_id=name,
+        pair_id=pair_id,
         kind=_text(line, line.fields, "kind", "", optional=True) or NAME,
         question=_text(line, line.fields, "question", ""),
         context=_text(line, line.fields, "context", "", optional=True) or None,

@@ -64,7 +64,7 @@ def retrieval_score(
         "depth": task.depth,
         "shuffle_seed": task.seed,
     }
-    of_query = {candidates.query_id: candidates for candidates in task.queries}
+    of_query = {task.item_id(candidates): candidates for candidates in task.queries}
     rankings: dict[str, list[tuple[str, ...]]] = {}
     used: list[RequestRecord] = []
     repairs: Counter[str] = Counter(dict.fromkeys(REPAIRS, 0))
@@ -87,7 +87,7 @@ def retrieval_score(
             repairs["answers"] += read.answers
             ranking = tuple(candidates.shown[place] for place in read.order)
         used.append(record)
-        rankings.setdefault(record.item_id, []).append(ranking)
+        rankings.setdefault(candidates.query_id, []).append(ranking)
     failed = [record for record in used if not record.ok]
     context |= {
         "requests": len(used),

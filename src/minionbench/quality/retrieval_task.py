@@ -49,6 +49,10 @@ class RetrievalTask(msgspec.Struct, frozen=True, kw_only=True):
     """Seed of the shuffle, and of the choice of queries where not all are asked."""
     queries: tuple[Candidates, ...]
 
+    def item_id(self, candidates: Candidates) -> str:
+        """Id of a query's request: the same id is the same passages in the same order."""
+        return f"{self.corpus.key}/{self.depth}/{self.seed}/{candidates.query_id}"
+
     def requests(self, *, max_output_tokens: int = MAX_OUTPUT_TOKENS) -> Iterator[Request]:
         """One request per query, for a `ListwiseReranker` or a `PointwiseReranker`.
 
@@ -60,7 +64,7 @@ class RetrievalTask(msgspec.Struct, frozen=True, kw_only=True):
             passages = [passage(self.corpus.documents[shown]) for shown in candidates.shown]
             prompt = ranking_prompt(candidates.query, passages)
             yield Request(
-                item_id=candidates.query_id,
+                item_id=self.item_id(candidates),
                 messages=(Message("user", prompt),),
                 limits=limits,
                 source=self.corpus.source,

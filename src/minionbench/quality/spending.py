@@ -15,7 +15,8 @@ def spending(records: Sequence[RequestRecord]) -> dict[str, Any]:
     """Calls, tokens and seconds of requests, as a document can hold them.
 
     `prompt_tokens` and `completion_tokens` are None where a call that was answered came without a
-    count. `seconds` is the sum over requests from the first sending to the last end.
+    count. `calls_cut_at_limit` did not end by themselves. `seconds` is the sum over
+    requests from the first sending to the last end.
     """
     calls = [call for record in records for call in record.calls if call.reply.sent_ns is not None]
     usages = [call.reply.usage for call in calls if call.reply.failure is None]
@@ -29,6 +30,7 @@ def spending(records: Sequence[RequestRecord]) -> dict[str, Any]:
     return {
         "requests": len(records),
         "calls": len(calls),
+        "calls_cut_at_limit": sum(call.reply.finish_reason == "length" for call in calls),
         "prompt_tokens": _sum(prompt),
         "completion_tokens": _sum(completion),
         "seconds": math.fsum(spans),

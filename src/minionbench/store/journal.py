@@ -40,7 +40,11 @@ class Journal:
     a power cut can take more: forcing each record to the disk would disturb the measurement.
     """
 
-    def __init__(self, path: Path, relative: str) -> None:
+    def __init__(self, path: Path, relative: str, *, go_on: bool = False) -> None:
+        """With `go_on` an interrupted run's journal is appended to, a torn last line cut off.
+
+        Raises SetupError when the file cannot be made, is there without `go_on`, or not with it.
+        """
         self.path = path
         self.rows = 0
         """Records that were appended."""
@@ -48,11 +52,24 @@ class Journal:
         self._size = 0
         self._torn = False
         """Whether a write may have left something behind that `_size` does not know of."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        new = 0 if go_on else os.O_EXCL
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | new
         try:
             self._file: int | None = os.open(path, flags, 0o666)
+            if go_on:
+                self._count()
         except OSError as error:
             raise SetupError(f"The journal {path} cannot be made: {error.strerror}") from error
+
+    def _count(self) -> None:
+        """Takes over the whole lines that are there, and cuts off what follows them."""
+        assert self._file is not None
+        with self.path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    self._size += len(line)
+                    self.rows += 1
+        os.ftruncate(self._file, self._size)
 
     def append(self, record: RequestRecord) -> None:
         """Puts a finished request on file.

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
+
+from minionbench import clock
+
+TRIES = 20
+PAUSE_S = 0.01
+"""Between two tries: somebody who lists the runs asks for an instant whether a file is locked."""
 
 
 def lock(path: Path) -> int | None:
@@ -21,6 +28,30 @@ def lock(path: Path) -> int | None:
         os.close(file)
         return None
     return file
+
+
+def take(path: Path) -> int:
+    """Locks a file that may be there already, and returns the descriptor.
+
+    Raises BlockingIOError when another process holds it, another OSError when it cannot be made or
+    locked.
+    """
+    for attempt in range(TRIES):
+        if attempt:
+            clock.sleep_s(PAUSE_S)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Its last holder may have removed the file while it was being opened here.
+            if os.path.samestat(os.fstat(file), os.stat(path)):
+                return file
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        except OSError:
+            os.close(file)
+            raise
+        os.close(file)
+    raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK), str(path))
 
 
 def is_locked(path: Path) -> bool:

@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import Self
 
 from minionbench.clock import utc_now
-from minionbench.errors import SetupError
+from minionbench.errors import SetupError, UsageError
 from minionbench.schema import BenchmarkRun
 from minionbench.store.journal import Journal
-from minionbench.store.lock import is_locked, lock
+from minionbench.store.lock import is_locked, lock, take
 
 DATA = "data"
 """Folder beside the documents that holds one folder per run."""
@@ -35,7 +35,8 @@ class RunFolder:
     releases it with the process, however that ends.
     """
 
-    def __init__(self, folder: Path, started: datetime) -> None:
+    def __init__(self, folder: Path, started: datetime, *, lock_held: int | None = None) -> None:
+        """`lock_held` is that of a folder that is opened again; a new one's is made here."""
         self.folder = folder
         """`data/<run_id>/`: journal, logs and whatever else belongs to the run."""
         self.run_id = folder.name
@@ -47,7 +48,8 @@ class RunFolder:
         """Where the document will be when the run is done."""
         self._journal: Journal | None = None
         self._written = False
-        self._lock = lock(folder / LOCK)
+        self._again = lock_held is not None
+        self._lock = lock(folder / LOCK) if lock_held is None else lock_held
 
     @property
     def timestamp(self) -> str:
@@ -57,7 +59,9 @@ class RunFolder:
     def journal(self) -> Journal:
         """The run's journal; the same one however often it is asked for."""
         if self._journal is None:
-            self._journal = Journal(self.folder / RECORDS, f"{DATA}/{self.run_id}/{RECORDS}")
+            self._journal = Journal(
+                self.folder / RECORDS, f"{DATA}/{self.run_id}/{RECORDS}", go_on=self._again
+            )
         return self._journal
 
     def log_folder(self) -> Path:
@@ -97,8 +101,9 @@ class RunFolder:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-        with contextlib.suppress(OSError):
-            self.folder.rmdir()
+        for folder in (self.folder / LOGS, self.folder):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     def __enter__(self) -> Self:
         return self
@@ -142,6 +147,26 @@ def reserve(runs_dir: Path, now: datetime | None = None) -> RunFolder:
             "--output-dir, or set $MILTON_STATE_DIR."
         ) from error
     raise SetupError(f"All run ids of the next {SECONDS_TRIED} seconds are taken in {runs_dir}.")
+
+
+def reopen(runs_dir: Path, run_id: str, started: datetime) -> RunFolder:
+    """Takes the folder of an interrupted run again, so that the run can go on.
+
+    `started` is when the run began. What its journal holds stays.
+
+    Raises UsageError when there is no such run or it is still going on, SetupError when its folder
+    cannot be used.
+    """
+    folder = runs_dir.absolute() / DATA / run_id
+    if RUN_ID.fullmatch(run_id) is None or not folder.is_dir():
+        raise UsageError(f"There is no run {run_id} in {runs_dir}.")
+    try:
+        held = take(folder / LOCK)
+    except BlockingIOError as error:
+        raise UsageError(f"Run {run_id} is still going on.") from error
+    except OSError as error:
+        raise SetupError(f"The folder {folder} cannot be used: {error.strerror}") from error
+    return RunFolder(folder, started, lock_held=held)
 
 
 def is_running(folder: Path) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from operator import sub
 
 from minionbench.clock import ClockBridge
+from minionbench.errors import DeploymentError
 from minionbench.exchange import Exchange, Timeouts
 from minionbench.transport.gate import Gate
 from minionbench.transport.http import ResponseFramer, Url
@@ -54,9 +56,15 @@ class Target:
     ) -> Target:
         """The server at a URL; its name is resolved here, once.
 
-        Raises UsageError for a bad URL, DeploymentError for an unknown host.
+        Raises UsageError for a bad URL, DeploymentError for an unknown host and for an https URL,
+        which nothing must be sent to in the clear.
         """
         url = Url(base_url)
+        if url.tls:
+            raise DeploymentError(
+                f"{base_url} needs TLS, which this version does not speak. "
+                "Give an http:// URL, of a local proxy that adds TLS for instance"
+            )
         return cls(url, resolve(url), slots=slots, timeouts=timeouts)
 
 
@@ -84,6 +92,7 @@ class Connection:
         "connected",
         "fd",
         "framer",
+        "max_body_bytes",
         "read_ends",
         "real_ns",
         "receive",
@@ -110,37 +119,39 @@ class Connection:
         self.connected = False
         self.reused = False
         self.watched = 0
+        self.max_body_bytes = target.max_body_bytes
         self.sending: Sending | None = None
+        self.framer: ResponseFramer | None = None
+        """None while no request is under way on it."""
         self.unsent: memoryview | None = None
-        self.begin()
-
-    def begin(self) -> None:
-        """Forgets the last answer."""
-        self.framer = ResponseFramer()
         self.read_ends: list[int] = []
         self.real_ns: list[int | None] = []
         self.user_ns: list[int] = []
 
+    def begin(self) -> None:
+        """Makes ready to take an answer down."""
+        self.framer = ResponseFramer()
+        self.read_ends = []
+        self.real_ns = []
+        self.user_ns = []
+
     def take_down(self, exchange: Exchange, bridge: ClockBridge) -> None:
         """Moves what was received into the call's exchange."""
         framer = self.framer
+        if framer is None:
+            return
         exchange.status = framer.status
         exchange.headers = framer.headers
         exchange.body = b"".join(framer.body)
         exchange.read_ends = self.read_ends
-        exchange.reads = len(self.user_ns)
         exchange.read_ns = self._read_ns(bridge)
+        exchange.reads = len(exchange.read_ns)
+        exchange.kernel_reads = exchange.reads - self.real_ns.count(None)
         if exchange.reads:
             exchange.first_byte_ns = exchange.read_ns[0]
-        lateness_ns = [
-            user_ns - read_ns
-            for read_ns, user_ns, real_ns in zip(
-                exchange.read_ns, self.user_ns, self.real_ns, strict=True
-            )
-            if real_ns is not None
-        ]
-        exchange.kernel_reads = len(lateness_ns)
-        exchange.lateness_max_ns = max(lateness_ns, default=None)
+        if exchange.kernel_reads:
+            # Where the kernel gave no stamp, the two are the same and the difference is 0.
+            exchange.lateness_max_ns = max(map(sub, self.user_ns, exchange.read_ns))
 
     def _read_ns(self, bridge: ClockBridge) -> list[int]:
         """Instant of each read: the kernel's stamp where there is one, else the clock after it."""

@@ -16,8 +16,8 @@ MAX_HEAD_BYTES = 65_536
 MAX_CHUNK_LINE_BYTES = 4_096
 """Longest chunk-size line, extensions included."""
 
-_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?")
-_CHUNK_LINE_SO_FAR = re.compile(_CHUNK_LINE.pattern + rb"\r?")
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
+_CHUNK_LINE_SO_FAR = re.compile(rb"[0-9A-Fa-f]{1,15}[ \t]*(?:;[^\r\n]*)?\r?")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
 _HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n\0]*?)[ \t]*")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -104,9 +104,9 @@ _HEAD, _CHUNK_SIZE, _CHUNK_DATA, _CHUNK_END, _TRAILER, _LENGTH, _UNTIL_CLOSE, _D
 
 @lru_cache(maxsize=1024)
 def _chunk_size(line: bytes) -> int:
-    """Size that a chunk's first line states, without its line break; kept, since sizes recur."""
+    """Size that a chunk's first line states; kept, since sizes recur."""
     match = _CHUNK_LINE.fullmatch(line)
-    if match is None:
+    if match is None or len(line) > MAX_CHUNK_LINE_BYTES:
         raise FramingError(f"{line[:20]!r} is not a chunk size")
     return int(match[1], 16)
 
@@ -159,20 +159,21 @@ class ResponseFramer:
         while position < end:
             state = self._state
             if state == _CHUNK_SIZE:
-                line_end = data.find(b"\r\n", position, position + MAX_CHUNK_LINE_BYTES)
-                if line_end < 0:
+                start = data.find(b"\n", position) + 1
+                if start == 0:
                     self._wait_for_chunk_line(data[position:])
                     return
-                size = _chunk_size(data[position:line_end])
-                position = line_end + 2
-                if data.startswith(b"\r\n", position + size) and size:
+                size = _chunk_size(data[position:start])
+                stop = start + size
+                if size and data[stop : stop + 2] == b"\r\n":
                     # The whole chunk is here, as it nearly always is.
-                    self.body.append(data[position : position + size])
+                    self.body.append(data[start:stop])
                     self.body_bytes += size
-                    position += size + 2
+                    position = stop + 2
                 else:
                     self._left = size
                     self._state = _CHUNK_DATA if size else _TRAILER
+                    position = start
             elif state in (_CHUNK_DATA, _LENGTH):
                 piece = data[position : position + self._left]
                 position += len(piece)

@@ -15,7 +15,7 @@ from minionbench.exchange import Failure, Outcome
 from minionbench.transport.connection import Connection, Sending, Target
 from minionbench.transport.http import FramingError
 from minionbench.transport.poller import READABLE, WRITABLE, Poller, platform_poller
-from minionbench.transport.stream import Address, Stream
+from minionbench.transport.stream import Address, Stream, keep_stamping
 from minionbench.units import NS_PER_MS, NS_PER_S
 
 CONNECT_LEAD_NS = 100 * NS_PER_MS
@@ -52,6 +52,7 @@ class Transport:
         self._let_in: deque[tuple[Sending, int]] = deque()
         self._count = 0
         self._next_timeout_check_ns = 0
+        self._stamping = keep_stamping()
 
     @property
     def under_way(self) -> int:
@@ -81,15 +82,17 @@ class Transport:
         Sockets that are ready are served at least once, even when the instant has passed. Without
         an instant it runs until a call ends, and returns at once when none is under way.
         """
+        connections = self._connections
         while True:
             now_ns = monotonic_ns()
             self._start_what_is_due(now_ns)
             if not self._ended and not self._under_way and until_ns is None:
                 return []
             for fd, events in self._poll(self._timeout_s(now_ns, until_ns)):
-                connection = self._connections.get(fd)
-                if connection is not None:
-                    self._serve(connection, events)
+                if events == READABLE:
+                    self._readable(connections[fd])
+                else:
+                    self._serve(connections[fd], events)
             if now_ns >= self._next_timeout_check_ns:
                 self._check_timeouts()
             if now_ns >= self.bridge.next_sample_ns:
@@ -121,6 +124,8 @@ class Transport:
             connection.target.idle.clear()
             self._drop(connection)
         self._poller.close()
+        if self._stamping is not None:
+            self._stamping.close()
 
     def __enter__(self) -> Transport:
         return self
@@ -228,8 +233,7 @@ class Transport:
 
     def _keep(self, connection: Connection) -> None:
         """Puts a connection that no call needs any more among the idle ones."""
-        connection.sending = None
-        connection.begin()
+        connection.sending = connection.framer = None
         connection.target.idle.append(connection)
 
     def _connect(self, sending: Sending, addresses: tuple[Address, ...]) -> None:
@@ -297,6 +301,7 @@ class Transport:
     # Bytes out
 
     def _send(self, connection: Connection, sending: Sending) -> None:
+        connection.begin()
         connection.unsent = memoryview(sending.payload)
         sending.exchange.sent_ns = monotonic_ns()
         self._write(connection, sending)
@@ -340,6 +345,7 @@ class Transport:
     # Bytes in
 
     def _readable(self, connection: Connection) -> None:
+        """Takes down what has arrived: the hot path, run once per read."""
         try:
             data, real_ns, user_ns = connection.receive()
         except BlockingIOError:
@@ -347,8 +353,8 @@ class Transport:
         except OSError as error:
             self._broken(connection, error)
             return
-        sending = connection.sending
-        if sending is None or sending.exchange.sent_ns is None:
+        sending, framer = connection.sending, connection.framer
+        if sending is None or framer is None:
             # Nothing was asked on it: the server has closed an idle connection, or talks nonsense.
             self._lost_while_idle(connection)
             return
@@ -357,7 +363,6 @@ class Transport:
             return
         connection.real_ns.append(real_ns)
         connection.user_ns.append(user_ns)
-        framer = connection.framer
         try:
             framer.feed(data)
         except FramingError as error:
@@ -365,11 +370,11 @@ class Transport:
             self._fail(sending, Outcome.MALFORMED, str(error))
             return
         connection.read_ends.append(framer.body_bytes)
-        if framer.body_bytes > connection.target.max_body_bytes:
-            limit = connection.target.max_body_bytes
-            self._fail(sending, Outcome.TOO_LARGE, f"the answer is longer than {limit} bytes")
+        if framer.body_bytes > connection.max_body_bytes:
+            message = f"the answer is longer than {connection.max_body_bytes} bytes"
+            self._fail(sending, Outcome.TOO_LARGE, message)
         elif framer.done:
-            self._complete(connection, sending)
+            self._complete(connection, sending, keep=framer.keep_alive)
 
     def _lost_while_idle(self, connection: Connection) -> None:
         """A connection on which nothing was asked has ended, or talks nonsense."""
@@ -384,18 +389,19 @@ class Transport:
 
     def _broken(self, connection: Connection, error: OSError | None) -> None:
         """The peer has closed (`error` None) or reset the connection."""
-        sending = connection.sending
-        if sending is None or sending.exchange.sent_ns is None:
+        sending, framer = connection.sending, connection.framer
+        if sending is None or framer is None:
             self._lost_while_idle(connection)
             return
         how = "closed" if error is None else "reset"
+        sent_ns = sending.exchange.sent_ns or 0
         if connection.user_ns:
-            if error is None and connection.framer.end_of_stream():
-                self._complete(connection, sending)
+            if error is None and framer.end_of_stream():
+                self._complete(connection, sending, keep=False)
             else:
                 message = f"the server {how} the connection in the middle of its answer"
                 self._fail(sending, Outcome.TRUNCATED, message)
-        elif connection.reused and monotonic_ns() - sending.exchange.sent_ns < REPLACE_WITHIN_NS:
+        elif connection.reused and monotonic_ns() - sent_ns < REPLACE_WITHIN_NS:
             self._drop(connection)
             self._part(sending, connection)
             sending.exchange.replaced_connections += 1
@@ -406,11 +412,11 @@ class Transport:
 
     # Endings
 
-    def _complete(self, connection: Connection, sending: Sending) -> None:
+    def _complete(self, connection: Connection, sending: Sending, *, keep: bool) -> None:
         """The whole answer is here, whatever it says."""
         connection.take_down(sending.exchange, self.bridge)
         self._end(sending, sending.exchange.read_ns[-1])
-        if connection.framer.keep_alive and connection.unsent is None:
+        if keep and connection.unsent is None:
             self._keep(connection)
         else:
             self._drop(connection)
@@ -456,6 +462,7 @@ class Transport:
                 return
             if len(connection.addresses) > 1:
                 self._drop(connection)
+                sending.connection = None
                 self._connect(sending, connection.addresses[1:])
             else:
                 message = f"no connection within {limits.connect_s:g} s"

@@ -14,7 +14,7 @@ WRITABLE = 4
 
 
 class Poller(Protocol):
-    """Tells which file descriptors are ready."""
+    """Tells which file descriptors are ready, each once per `poll` with all its events."""
 
     def add(self, fd: int, events: int) -> None:
         """Watches a descriptor."""
@@ -65,14 +65,11 @@ class SelectorPoller:
 
     def poll(self, timeout_s: float) -> list[tuple[int, int]]:
         """The ready descriptors with their events; empty after `timeout_s` seconds."""
-        return [
-            (
-                key.fd,
-                (READABLE if ready & selectors.EVENT_READ else 0)
-                | (WRITABLE if ready & selectors.EVENT_WRITE else 0),
-            )
-            for key, ready in self._selector.select(timeout_s)
-        ]
+        found: dict[int, int] = {}
+        for key, ready in self._selector.select(timeout_s):
+            # kqueue tells of reading and of writing apart.
+            found[key.fd] = found.get(key.fd, 0) | _from_selectors(ready)
+        return list(found.items())
 
     def close(self) -> None:
         """Frees the selector."""
@@ -82,6 +79,12 @@ class SelectorPoller:
 def _to_selectors(events: int) -> int:
     return (selectors.EVENT_READ if events & READABLE else 0) | (
         selectors.EVENT_WRITE if events & WRITABLE else 0
+    )
+
+
+def _from_selectors(events: int) -> int:
+    return (READABLE if events & selectors.EVENT_READ else 0) | (
+        WRITABLE if events & selectors.EVENT_WRITE else 0
     )
 
 

@@ -27,6 +27,7 @@ READ_BYTES = 32_768
 
 _SO_TIMESTAMPNS = 35
 """Number of SO_TIMESTAMPNS on Linux; Python 3.11 has no name for it."""
+_SOL_SOCKET = int(socket.SOL_SOCKET)
 _TIMESPEC = struct.Struct("@qq")
 _ANCILLARY_BYTES = 64
 _STAMPS = sys.platform.startswith("linux")
@@ -60,6 +61,19 @@ def resolve(url: Url) -> tuple[Address, ...]:
             if family in (socket.AF_INET, socket.AF_INET6)
         )
     )
+
+
+def keep_stamping() -> socket.socket | None:
+    """A socket that keeps the kernel's stamping switched on as long as it is open.
+
+    Linux switches it on with the first socket that asks and off with the last, and takes its time:
+    what arrives meanwhile has no stamp. None where the kernel gives none.
+    """
+    if not _STAMPS:
+        return None
+    holder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    holder.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    return holder
 
 
 class Stream:
@@ -114,7 +128,7 @@ class Stream:
         data, ancillary, _, _ = self._recvmsg(READ_BYTES, _ANCILLARY_BYTES)
         now_ns = monotonic_ns()
         for level, kind, value in ancillary:
-            if kind == _SO_TIMESTAMPNS and level == socket.SOL_SOCKET:
+            if kind == _SO_TIMESTAMPNS and level == _SOL_SOCKET:
                 return data, kernel_stamp_ns(value), now_ns
         return data, None, now_ns
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from minionbench.exchange import Outcome, Reply
 from minionbench.metrics import record as whole
 from minionbench.metrics import request
 from minionbench.metrics.cell import most_frequent_failure
+from minionbench.records import RequestRecord
+from minionbench.stats import median
+from minionbench.units import significant
 from minionbench.verdict.evidence import Evidence
 from minionbench.verdict.finding import (
     INVALID_SHARE,
@@ -18,6 +24,8 @@ from minionbench.verdict.finding import (
 
 TOKEN_SLACK = 1
 """The token that ends an answer is counted by some and not by others."""
+LUMPED_SHARE = 0.05
+"""Differences of speed below 5 % are no more than a shared machine makes by itself."""
 WARM_TOKENS = 16
 """Tokens with which a chat template opens every prompt (begin of text, role header): they may be
 served from a cache however different the requests are."""
@@ -38,8 +46,27 @@ def failures(evidence: Evidence) -> Finding:
         "share",
         invalid_above=INVALID_SHARE,
         message=f"{len(failed)} of {len(ended)} requests failed, most often with {words}.",
-        advice="Failures rank as infinitely slow; remove their cause, or lower the load.",
+        advice=f"Failures rank as infinitely slow; {_remedy(failed)}.",
     )
+
+
+def _remedy(failed: Sequence[RequestRecord]) -> str:
+    """What to do about the commonest way in which requests failed."""
+    ways = Counter((r.outcome, r.failure.http_status if r.failure else None) for r in failed)
+    if not ways:
+        return "remove their cause"
+    (outcome, status), _ = ways.most_common(1)[0]
+    if status in (401, 403):
+        return "the server wants a key: name the variable that holds it with --api-key-env"
+    if status == 429:
+        return "the server limits its rate: lower the load (-c), or ask more slowly"
+    if outcome is Outcome.CONNECT_FAILED:
+        return "the server does not take connections: see whether it still runs"
+    if outcome.value.endswith("_timeout"):
+        return "lower the load, or allow longer with the --timeout flags"
+    if outcome is Outcome.HTTP_ERROR:
+        return "the server's own log may say why; lower the load if it was too much"
+    return "remove their cause, or lower the load"
 
 
 def empty_answers(evidence: Evidence) -> Finding:
@@ -98,6 +125,36 @@ def token_count(evidence: Evidence) -> Finding:
         message=f"In {percent(share)} of the answers the server's token count differs from the "
         "engine's own, or is smaller than the number of events.",
         advice="Rates and TPOT rest on that count: compare it with the model's tokenizer.",
+    )
+
+
+def lumped_events(evidence: Evidence) -> Finding:
+    """How much too fast the decode rate looks because events hold several tokens.
+
+    Formula: of n tokens in e events the first event holds about n/e, whose decoding came before
+    it was seen; so (n − 1)/(n − n/e) − 1 is what the n − 1 of the rate's formula adds. Median over
+    the answers.
+    """
+    counted = [
+        (tokens, len(reply.event_ns))
+        for reply in evidence.successes
+        if (tokens := request.output_tokens(reply)) is not None and len(reply.event_ns) >= 2
+    ]
+    excess = [(n - 1) / (n - n / e) - 1 for n, e in counted if n >= e]
+    if not excess:
+        return NotChecked(
+            rule="lumped_events", why="no answer of several events had its tokens counted"
+        )
+    share = median(excess)
+    each = median(n / e for n, e in counted)
+    return held(
+        "lumped_events",
+        share,
+        LUMPED_SHARE,
+        "share",
+        message=f"The events hold {significant(each)} tokens each, and those of the first are "
+        f"not timed: the decode rate looks about {percent(share)} too fast, TPOT too short.",
+        advice="Have the server stream token by token, or compare total latencies instead.",
     )
 
 

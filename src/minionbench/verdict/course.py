@@ -62,7 +62,9 @@ def too_few(evidence: Evidence) -> Finding:
         unit="items",
         message=f"{len(items)} different items were answered, too few for an interval "
         f"at {evidence.level:.0%}.",
-        advice=f"Measure at least {needed} items (-n {needed}).",
+        advice=f"Measure at least {needed} items (-n {needed})."
+        if len({r.item_id for r in evidence.measured}) < needed
+        else "Enough items were asked: see why the others were not answered.",
     )
 
 

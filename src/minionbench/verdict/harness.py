@@ -203,6 +203,6 @@ def merged_reads(evidence: Evidence) -> Finding:
         "share",
         message=f"{percent(share)} of the events shared a read with a later one, so that gaps "
         "between them were not seen.",
-        advice="Gaps are lower bounds here; TPOT and total latency are not touched. Lower the "
+        advice="Gaps next to these events are not exact; total latency is not touched. Lower the "
         "load, or free a core for the harness.",
     )

@@ -33,6 +33,7 @@ RULES: tuple[Rule, ...] = (
     harness.merged_reads,
     answers.buffered,
     answers.token_count,
+    answers.lumped_events,
     answers.forced_length,
     answers.empty_answers,
     course.drift_of("drift_ttft", "Time to first token", whole.ttft_s),

@@ -51,18 +51,19 @@ class ArrivalLog:
             self.first_event_ns = at_ns
         return at_ns
 
-    def token_event(self, end: int, *, visible: bool, reasoning: bool) -> None:
-        """Takes an event with visible text, reasoning text, or both."""
+    def token_event(self, end: int, visible: str | None, reasoning: str | None) -> None:
+        """Takes an event that has visible text, reasoning text, or both."""
         at_ns = self.event(end)
         if visible and self.first_visible_ns is None:
             self.first_visible_ns = at_ns
         if reasoning and self.first_reasoning_ns is None:
             self.first_reasoning_ns = at_ns
-        if self._read == self._last_token_read:
+        read = self._read
+        if read == self._last_token_read:
             self.merged_events += 1
             if len(self.token_ns) == 1:
                 self.first_merged = True
-        self._last_token_read = self._read
+        self._last_token_read = read
         self.token_ns.append(at_ns)
 
     def arrival(self) -> Arrival | None:

@@ -223,12 +223,12 @@ class _Reading:
                     reasoning = delta.reasoning_content or delta.reasoning
                 if choice.finish_reason is not None:
                     self.finish_reason = choice.finish_reason
-            if visible:
-                self.text.append(visible)
-            if reasoning:
-                self.thoughts.append(reasoning)
             if visible or reasoning:
-                log.token_event(event.end, visible=bool(visible), reasoning=bool(reasoning))
+                if visible:
+                    self.text.append(visible)
+                if reasoning:
+                    self.thoughts.append(reasoning)
+                log.token_event(event.end, visible, reasoning)
             else:
                 log.event(event.end)
             if chunk.usage is not None:

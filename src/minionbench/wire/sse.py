@@ -62,7 +62,8 @@ def events(body: bytes) -> Iterator[Event]:
 
 def rest_after_events(body: bytes) -> bytes:
     """What stands after the last complete event, line breaks at its start left out."""
-    body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if b"\r" in body:
+        body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     close = body.rfind(b"\n\n")
     return (body if close < 0 else body[close + 2 :]).lstrip(b"\n")
 

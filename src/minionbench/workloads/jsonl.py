@@ -76,6 +76,9 @@ def read_lines(path: str | PathLike[str]) -> Lines:
     """
     file = str(path)
     try:
+        if Path(path).is_char_device() or Path(path).is_block_device():
+            # /dev/zero never ends.
+            raise UsageError(f"{file} is a device; name the data set's JSONL file.")
         data = Path(path).read_bytes()
     except FileNotFoundError as error:
         raise UsageError(f"The data set {file} does not exist.") from error

@@ -15,6 +15,9 @@ from minionbench.workloads.draws import Draws
 Count = Callable[[str], int]
 """How many tokens a text has."""
 
+LARGEST_INPUT_TOKENS = 10_000_000
+"""Above every model's context; a larger number is a slip of the hand, and would take minutes."""
+
 SMALLEST_INPUT_TOKENS = 200
 """Below this a built-in item cannot hold its question and stay within `SIZE_TOLERANCE`."""
 
@@ -110,8 +113,13 @@ def check_size(name: str, input_tokens: int) -> None:
     """Refuse a length that a built-in workload cannot be made for.
 
     Raises:
-        UsageError: the length is below `SMALLEST_INPUT_TOKENS`.
+        UsageError: the length is below `SMALLEST_INPUT_TOKENS` or above `LARGEST_INPUT_TOKENS`.
     """
+    if input_tokens > LARGEST_INPUT_TOKENS:
+        raise UsageError(
+            f"{name} cannot be made with {input_tokens} input tokens: the largest is "
+            f"{LARGEST_INPUT_TOKENS}"
+        )
     if input_tokens < SMALLEST_INPUT_TOKENS:
         raise UsageError(
             f"{name} cannot be made with {input_tokens} input tokens: the smallest is "

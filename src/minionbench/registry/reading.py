@@ -1,10 +1,9 @@
-"""The registry of models: a JSON list, each entry of which is read and judged on its own."""
+"""Reading the registry: each entry is judged on its own, so that one bad one hides no other."""
 
 from __future__ import annotations
 
 import json
-import os
-import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -18,8 +17,8 @@ FULL_PRECISION = frozenset(
 )
 """Formats in which weights are trained: naming one does not make a model a quantized one."""
 
-MOST_FILES = 100_000
-"""Files looked at in one model's folder. A folder with more is no model's, but `/` or the like."""
+MOST_LISTED = 20
+"""Versions that a message lists."""
 
 
 class RegistryEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,12 +46,32 @@ class UnusableEntry(NamedTuple):
     """What is wrong with it."""
 
 
-class Size(NamedTuple):
-    """How large a model's files are."""
+class RegisteredModel(NamedTuple):
+    """An entry with all that stands in it."""
 
-    bytes: int | None
-    problem: str | None
-    """Why the size is not known; None when it is."""
+    entry: RegistryEntry | UnusableEntry
+    fields: Any
+    """The JSON value, fields that are not known here included; an object unless it is unusable."""
+
+    @property
+    def version(self) -> str:
+        """What it is called."""
+        return self.entry.version
+
+    @property
+    def active(self) -> bool:
+        """Whether it is the model in use."""
+        return has_mark(self.fields, "active")
+
+    @property
+    def last_good(self) -> bool:
+        """Whether it is the model that a rollback goes back to."""
+        return has_mark(self.fields, "last_good")
+
+
+def has_mark(fields: object, name: str) -> bool:
+    """Whether an entry's field is `true`; anything else that may stand there is not."""
+    return isinstance(fields, dict) and fields.get(name) is True
 
 
 def model_type(quantization: str | None, distilled_from: str | None) -> ModelType:
@@ -71,12 +90,25 @@ def read_registry(path: Path) -> list[RegistryEntry | UnusableEntry]:
     Raises UsageError when there is no such file or it cannot be read, SchemaError when it is not
     a JSON list.
     """
+    return [model.entry for model in read_models(path)]
+
+
+def read_models(path: Path) -> list[RegisteredModel]:
+    """The entries of a registry with all that stands in them; raises as `read_registry` does."""
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
         raise UsageError(f"There is no registry at {path}.") from error
     except (OSError, ValueError) as error:
-        raise UsageError(f"The registry {path} cannot be read: {_why(error)}") from error
+        raise UsageError(f"The registry {path} cannot be read: {why(error)}") from error
+    return registered(parsed(content, path))
+
+
+def parsed(content: bytes, path: Path) -> list[Any]:
+    """The JSON list that a registry's bytes are; `path` is named in messages.
+
+    Raises SchemaError when they are something else.
+    """
     try:
         entries = json.loads(content)
     except RecursionError as error:
@@ -89,7 +121,50 @@ def read_registry(path: Path) -> list[RegistryEntry | UnusableEntry]:
     if not isinstance(entries, list):
         kind = "an object" if isinstance(entries, dict) else f"a {type(entries).__name__}"
         raise SchemaError(f"the registry {path} must be a JSON list of models, and is {kind}")
-    return [_entry(index, entry) for index, entry in enumerate(entries)]
+    return entries
+
+
+def registered(entries: Sequence[Any]) -> list[RegisteredModel]:
+    """The entries of a list, each judged on its own."""
+    return [RegisteredModel(_entry(index, entry), entry) for index, entry in enumerate(entries)]
+
+
+def find_model(models: Sequence[RegisteredModel], version: str) -> RegisteredModel:
+    """The one entry of a version that can be used.
+
+    Raises UsageError when there is none, it cannot be used, or there are several.
+    """
+    return models[find_place(models, version)]
+
+
+def find_place(models: Sequence[RegisteredModel], version: str) -> int:
+    """The place of the one entry of a version; raises as `find_model` does."""
+    places = [place for place, model in enumerate(models) if model.version == version]
+    if not places:
+        known = [model.version for model in models]
+        more = f" and {len(known) - MOST_LISTED} more" if len(known) > MOST_LISTED else ""
+        there = f"there are {', '.join(known[:MOST_LISTED])}{more}" if known else "it is empty"
+        raise UsageError(f"The registry has no version {version}: {there}.")
+    if len(places) > 1:
+        raise UsageError(
+            f"Version {version} stands in the registry {len(places)} times, so that nobody can "
+            "tell which is meant. Rename or remove all but one in the file."
+        )
+    entry = models[places[0]].entry
+    if isinstance(entry, UnusableEntry):
+        raise UsageError(f"Version {version} cannot be used: {entry.problem}")
+    return places[0]
+
+
+def located(model_path: str, registry: Path) -> Path:
+    """Where a model is that an entry of a registry names; a relative path starts at its folder.
+
+    Raises UsageError when the path begins with the home of a user who is not known.
+    """
+    try:
+        return registry.absolute().parent / Path(model_path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"Model path names an unknown user's home: {model_path}") from error
 
 
 def _entry(index: int, entry: object) -> RegistryEntry | UnusableEntry:
@@ -114,45 +189,6 @@ def _version(index: int, entry: object) -> str:
     return f"registry[{index}]"
 
 
-def model_size(path: Path) -> Size:
-    """The size of a model: of its file, or of all files in its folder and the folders in that.
-
-    Links are followed, since model caches are made of them; a file that is reached twice counts
-    once. A part that cannot be looked at makes the size unknown: a sum without it would be wrong.
-    """
-    try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            return _folder_size(path)
-    except (OSError, ValueError) as error:
-        where = getattr(error, "filename", None) or path
-        return Size(None, f"{where} cannot be looked at: {_why(error)}")
-    if stat.S_ISREG(status.st_mode):
-        return Size(status.st_size, None)
-    return Size(None, f"{path} is neither a file nor a folder")
-
-
-def _folder_size(folder: Path) -> Size:
-    total = 0
-    waiting = [os.fspath(folder)]
-    # A link may lead to a folder above it, or to a file that another link leads to, too.
-    seen: set[tuple[int, int]] = set()
-    while waiting:
-        with os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                status = os.stat(entry.path)
-                identity = (status.st_dev, status.st_ino)
-                if identity in seen:
-                    continue
-                seen.add(identity)
-                if len(seen) > MOST_FILES:
-                    return Size(None, f"{folder} holds more than {MOST_FILES} files")
-                if stat.S_ISDIR(status.st_mode):
-                    waiting.append(entry.path)
-                elif stat.S_ISREG(status.st_mode):
-                    total += status.st_size
-    return Size(total, None)
-
-
-def _why(error: Exception) -> str:
+def why(error: Exception) -> str:
+    """What the operating system says went wrong, without its number and file name."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -256,24 +256,15 @@ def test_a_folder_that_cannot_be_written_is_a_set_up_error(tmp_path: Path) -> No
         run_autobench(None, tmp_path / "file", dry_run=True)
 
 
-def test_without_dry_run_nothing_is_pretended(tmp_path: Path) -> None:
-    (tmp_path / "registry.json").write_text(json.dumps([entry()]))
-    (tmp_path / "model").write_bytes(b"x")
-    outcome = run_autobench(tmp_path / "registry.json", tmp_path)
-    assert outcome.run.metadata.dry_run is False
-    for metric in only(outcome).metrics.values():
-        assert metric.status == "skipped"
-        assert "does not measure" in metric.metadata["reason"]
-    assert outcome.exit_code == 1
-
-
-def test_the_exit_code_says_whether_everything_was_measured(tmp_path: Path) -> None:
+def test_the_exit_code_says_whether_something_failed(tmp_path: Path) -> None:
     measured = candidate(metrics=registry_metrics(MetricResult.ok(1.0)))
     skipped = candidate()
+    failed = candidate(metrics=registry_metrics(MetricResult.error("it failed")))
     for candidates, dry, code in (
         ([measured], False, 0),
-        ([measured, skipped], False, 1),
-        ([skipped], True, 0),
+        ([measured, skipped], False, 0),
+        ([measured, failed], False, 1),
+        ([failed], True, 0),
         ([], False, 0),
     ):
         outcome = AutobenchOutcome(run(*candidates, dry_run=dry), tmp_path)

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.calling import call
+from tests.documents import RUN_ID, run
+from tests.registry.registries import entry, marks, write
+from tests.select.candidates import between, made
+
+BY_LATENCY = ("--weights", "latency=1")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A run of three candidates, two of which are tied, and a registry of them."""
+    document = run(
+        made("large", 3.0, latency_ms=between(100.0, 90.0, 110.0), cove_pass_rate=95.0),
+        made("small", 1.0, latency_ms=between(105.0, 95.0, 115.0), cove_pass_rate=80.0),
+        made("slow|\x1b[2J", 1.0, latency_ms=1_000.0),
+    )
+    document.save(tmp_path / f"{RUN_ID}.json")
+    write(tmp_path, entry("large", active=True), entry("small"))
+    return tmp_path
+
+
+def test_a_choice_is_shown_with_the_reason_for_each(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = call(capsys, "select", "latest", "-o", str(folder), *BY_LATENCY)
+    assert result.code == 0
+    rows = [line.split() for line in result.out.splitlines()]
+    assert ["small", "0.745", "0.735–0.756", "chosen"] in rows
+    assert ["large", "0.750", "0.740–0.761", "tied"] in rows
+    assert "a tie, broken by the" in result.out
+    assert "latency_ms 105 ms (95.0–115) counts 0.745 × 1" in result.out
+    assert result.out.endswith(
+        "Chosen: small, by a rule: within the intervals it is tied with large.\n"
+    )
+    assert "\x1b" not in result.out
+
+
+def test_a_program_reads_the_same_choice(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = str(folder / f"{RUN_ID}.json")
+    result = call(
+        capsys,
+        *("select", document, *BY_LATENCY, "--require", "cove_pass_rate>=90"),
+        *("--reference", "latency_ms=1000:10", "--format", "json"),
+    )
+    said = json.loads(result.out)
+    assert result.code == 0
+    assert (said["run_id"], said["chosen"], said["tied_with"]) == (RUN_ID, "large", [])
+    assert said["weights"] == {"latency_ms": 1.0}
+    assert said["references"] == {"latency_ms": {"zero": 1000.0, "one": 10.0, "log": True}}
+    assert said["gates"] == ["cove_pass_rate>=90"]
+    first, second, third = said["candidates"]
+    assert first["score"]["value"] == pytest.approx(0.5)
+    assert first["score"]["shares"]["latency_ms"]["value"] == 100.0
+    assert first["on_pareto_front"]
+    assert (second["standing"], second["score"]) == ("cannot be ranked", None)
+    assert second["reasons"] == ["missing cove_pass_rate: skipped: it was not run"]
+    assert third["standing"] == "fails a gate"
+    assert said["promoted"] is None
+
+
+def test_a_page_gets_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = call(capsys, "select", "-o", str(folder), *BY_LATENCY, "--format", "md")
+    lines = result.out.splitlines()
+    assert lines[0].startswith("**Chosen: small")
+    rows = [line for line in lines if line.startswith("| ")]
+    assert len(rows) == 5
+    assert rows[-1].startswith("| slow\\|")
+    assert "\x1b" not in result.out
+
+
+def test_where_nobody_comes_into_question_the_exit_code_is_1(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = folder / "registry.json"
+    before = registry.read_bytes()
+    result = call(
+        capsys,
+        *("select", "-o", str(folder), "--promote", "--registry", str(registry)),
+        *(*BY_LATENCY, "--require", "latency_ms<1"),
+    )
+    assert result.code == 1
+    assert result.out.endswith("No candidate comes into question.\n")
+    assert "nothing was promoted" in result.err
+    assert registry.read_bytes() == before
+
+
+def test_the_choice_is_promoted_where_that_is_asked_for(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = folder / "registry.json"
+    asked = ("select", "-o", str(folder), *BY_LATENCY, "--registry", str(registry))
+    assert call(capsys, *asked).code == 0
+    assert marks(registry) == {"large": "a", "small": ""}
+    result = call(capsys, *asked, "--promote")
+    assert result.code == 0
+    assert "small is active now, instead of large." in result.out
+    assert marks(registry) == {"large": "g", "small": "a"}
+    again = call(capsys, *asked, "--promote", "--format", "json")
+    assert json.loads(again.out)["promoted"] == "small"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--require", "speed>=1"),
+        ("--require", "latency_ms~1"),
+        ("--weights", "latency"),
+        ("--reference", "latency_ms=1"),
+        ("--worst-verdict", "good"),
+        ("--promote", "--registry", "no/such/registry.json", *BY_LATENCY),
+    ],
+)
+def test_wrong_usage_leaves_with_2(
+    folder: Path, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = call(capsys, "select", "-o", str(folder), *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert result.err
+    assert "Traceback" not in result.err

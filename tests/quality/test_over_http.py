@@ -1,0 +1,110 @@
+"""Both procedures driven by the runner, against a scripted model behind a real server."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from minionbench.deployments.deployment import Deployment
+from minionbench.deployments.single import Local
+from minionbench.exchange import Endpoint, Request
+from minionbench.load import ClosedLoop
+from minionbench.quality.cove import ChainOfVerification
+from minionbench.quality.cove_drawn import built_in_pairs
+from minionbench.quality.cove_score import cove_pass_rate
+from minionbench.quality.retrieval import ListwiseReranker
+from minionbench.quality.retrieval_score import retrieval_score
+from minionbench.records import RequestRecord
+from minionbench.runner import Phased, Runner, StopSwitch
+from minionbench.transport.loop import Transport
+from tests.quality import test_retrieval_score as retrieval
+from tests.quality.scripted import perfect
+
+
+@contextmanager
+def serving(model: Callable[[str], str]) -> Iterator[str]:
+    """A server that streams what a scripted model says to the last message."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            said = model(asked["messages"][-1]["content"])
+            events = [
+                {"choices": [{"index": 0, "delta": {"content": said}, "finish_reason": None}]},
+                {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+                {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 2}},
+            ]
+            stream = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+            body = f"{stream}data: [DONE]\n\n".encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Keeps quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def run(url: str, deployment: Deployment, requests: Iterable[Request]) -> list[RequestRecord]:
+    """The records of a closed loop of two streams."""
+    with Transport() as transport:
+        runner = Runner(
+            deployment, {"local": Endpoint(url, "scripted")}, transport, [], stop=StopSwitch()
+        )
+        phase = Phased(
+            cell="quality",
+            phase="measured",
+            repeat=0,
+            requests=tuple(enumerate(requests)),
+            load=ClosedLoop(concurrency=2),
+        )
+        return runner.run(phase)[0]
+
+
+def test_verification_runs_like_any_other_request_and_its_questions_are_asked_at_once() -> None:
+    pairs = built_in_pairs(number=7)
+    with serving(perfect(pairs.pairs)) as url:
+        records = run(url, ChainOfVerification(Local()), pairs.requests())
+        base = run(url, Local(), pairs.base_requests())
+    value = cove_pass_rate(pairs.pairs, records, base)
+    assert value.value == 100
+    assert value.metadata["base_accuracy"]["value"] == 100
+    assert value.metadata["spent"]["prompt_tokens"] == 7 * value.metadata["spent"]["calls"]
+    for record in records:
+        planned = {call.reply.planned_ns for call in record.calls if call.round == 2}
+        assert len(planned) == 1
+        assert [call.round for call in record.calls] == sorted(call.round for call in record.calls)
+
+
+def test_reranking_runs_like_any_other_request() -> None:
+    task = retrieval.HAND
+    first = {"red": "red two", "blue": "blue two"}
+
+    def model(prompt: str) -> str:
+        wanted = first[retrieval.QUERY.findall(prompt)[-1]]
+        shown = retrieval.PASSAGE.findall(prompt)
+        return next((f"[{number}]" for number, text in shown if text == wanted), "[1]")
+
+    with serving(model) as url:
+        records = run(url, ListwiseReranker(Local()), task.requests())
+    assert (
+        retrieval_score(task, records).value
+        == retrieval_score(task, retrieval.hand("d:b", "d:d")).value
+    )
