@@ -41,6 +41,8 @@ class Stopwatch(Silent):
     def __init__(self) -> None:
         self.engine_ns = 0
         self.stages: dict[str, int] = {}
+        self.engine_in: dict[str, int] = {}
+        """Of each stage, what its calls took."""
         self._stage = ""
         self._since_ns = monotonic_ns()
 
@@ -57,7 +59,9 @@ class Stopwatch(Silent):
 
     def record(self, record: RequestRecord) -> None:
         """A request has ended: its calls were the engine's."""
-        self.engine_ns += spent_in_calls_ns(record)
+        spent_ns = spent_in_calls_ns(record)
+        self.engine_ns += spent_ns
+        self.engine_in[self._stage] = self.engine_in.get(self._stage, 0) + spent_ns
 
     def done(self) -> None:
         """The last stage ends."""
@@ -72,7 +76,7 @@ def kind_of(stage: str) -> str:
 
 
 def spent_in_calls_ns(record: RequestRecord) -> int:
-    """Time in which at least one call of a request was under way; it has one slot, so no overlap."""
+    """Time in which a call of a request was under way; the engine has one slot: none overlap."""
     return sum(
         call.reply.end_ns - call.reply.sent_ns
         for call in record.calls
@@ -130,6 +134,7 @@ def measure(procedure: Procedure | None = None) -> dict[str, Any]:
         "engine_s": engine_s,
         "own_share": own_share,
         "stages_s": {name: seconds(ns) for name, ns in watch.stages.items() if name},
+        "calls_in_stages_s": {name: seconds(ns) for name, ns in watch.engine_in.items()},
         "metrics": {
             version: {
                 name: told(metric.value, metric.metadata) for name, metric in c.metrics.items()

@@ -12,6 +12,7 @@ import pytest
 from minionbench.deployments.single import Local
 from minionbench.engines.catalog import ModelSpec, open_engine
 from minionbench.engines.engine import Engine, EngineSettings
+from minionbench.errors import UsageError
 from minionbench.exchange import Outcome
 from minionbench.load import ClosedLoop, OpenLoop
 from minionbench.measuring import (
@@ -149,6 +150,21 @@ def test_a_stop_ends_all_cells_and_the_reason_is_told(engine: Engine) -> None:
     assert 0 < len([r for r in first.records if r.phase == "measured"]) < 20
     assert [record.phase for record in second.records] == ["warmup"]
     assert first.facts.interrupted is True
+
+
+def test_more_streams_than_the_system_allows_files_are_refused_before_anything_is_sent(
+    engine: Engine,
+) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        pytest.skip("this system allows any number of open files")
+    journal: list[RequestRecord] = []
+    with pytest.raises(UsageError, match="open files"):
+        go(engine, cell("a", streams=hard), journal=journal)
+    assert journal == []
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (soft, hard)
 
 
 def test_what_an_earlier_run_measured_counts_and_is_not_asked_again(engine: Engine) -> None:

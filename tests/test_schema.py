@@ -112,6 +112,7 @@ OBJECTS = sorted(objects(FULL), key=str)
 def test_what_is_saved_is_what_is_loaded(tmp_path_factory: Any, document: BenchmarkRun) -> None:
     path = tmp_path_factory.mktemp("run") / "document.json"
     document.save(path)
+    assert path.read_text(encoding="utf-8") == document.to_json()
     assert BenchmarkRun.load(path) == document
     assert BenchmarkRun.load(path).to_json() == document.to_json()
 

@@ -15,25 +15,27 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from minionbench.quality.invented_facts import COUNTRIES
+from minionbench.quality.prompts import (
+    draft_prompt,
+    numbered,
+    plan_prompt,
+    ranking_prompt,
+    relevance_prompt,
+    revise_prompt,
+)
 from minionbench.workloads import chat, finance, maths
 from minionbench.workloads.tokenizer import reference_tokenizer
 from minionbench.workloads.workload import Example
 from training.engine import LoadedModel
 from training.formats import (
-    draft_prompt,
-    plan_answer,
-    plan_prompt,
     ranked,
-    ranking_prompt,
-    relevance_prompt,
-    revise_prompt,
     verified,
     worker_answer,
     worker_items,
     worker_prompt,
 )
 from training.texts import (
-    COUNTRIES,
     Asked,
     Turn,
     capital_asked,
@@ -123,7 +125,7 @@ def _cove_draft(draw: random.Random) -> Item:
 def _cove_plan(draw: random.Random) -> Item:
     item = verified(draw, planted=draw.random() < 0.5)
     prompt = plan_prompt(item.question, item.draft)
-    return Item((("user", prompt),), _same(plan_answer(item.parts)))
+    return Item((("user", prompt),), _same(numbered(part.question for part in item.parts)))
 
 
 def _report(index: int, tokens: int) -> str:

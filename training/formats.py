@@ -1,7 +1,7 @@
 """Conversations in the formats of the quality procedures and hybrid protocols.
 
-Chain-of-Verification, listwise ranking, pointwise relevance and worker JSON. The prompts are
-plain instructions that any model can follow; README.md shows each with its answer.
+Chain-of-Verification, listwise ranking, pointwise relevance and worker JSON. The prompts are the
+program's own; README.md shows each with its answer.
 """
 
 from __future__ import annotations
@@ -9,11 +9,18 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from minionbench.quality.invented_facts import COUNTRIES
+from minionbench.quality.prompts import (
+    draft_prompt,
+    numbered,
+    plan_prompt,
+    ranking_prompt,
+    relevance_prompt,
+    revise_prompt,
+)
 from training.texts import (
-    COUNTRIES,
     Asked,
     Turn,
     capital_asked,
@@ -83,33 +90,6 @@ def verified(draw: random.Random, *, planted: bool) -> Verified:
     return Verified(question, draft, tuple(parts), at)
 
 
-def draft_prompt(question: str) -> str:
-    """Step 1: the baseline answer."""
-    return f"Question: {question}\nAnswer in one short sentence for each part."
-
-
-def plan_prompt(question: str, draft: str) -> str:
-    """Step 2: questions whose answers would verify the draft."""
-    return (
-        f"Question: {question}\nDraft: {draft}\n"
-        "Write one verification question for each statement of the draft, as a numbered list."
-    )
-
-
-def plan_answer(parts: Sequence[Asked]) -> str:
-    """Return the numbered list of verification questions."""
-    return "\n".join(f"{number}. {part.question}" for number, part in enumerate(parts, 1))
-
-
-def revise_prompt(question: str, draft: str, answers: Sequence[tuple[str, str]]) -> str:
-    """Step 4: the final answer, from the draft and the verification answers of step 3."""
-    lines = "\n".join(f"{n}. {asked} {answer}" for n, (asked, answer) in enumerate(answers, 1))
-    return (
-        f"Question: {question}\nDraft: {draft}\nVerification:\n{lines}\n"
-        "Correct the draft where the verification differs, and write only the final answer."
-    )
-
-
 def cove_conversation(draw: random.Random) -> list[Turn]:
     """Return one step of Chain-of-Verification; step 3 is a plain question of `texts`."""
     item = verified(draw, planted=draw.random() < 0.5)
@@ -119,7 +99,7 @@ def cove_conversation(draw: random.Random) -> list[Turn]:
     if step < 0.5:
         return [
             ("user", plan_prompt(item.question, item.draft)),
-            ("assistant", plan_answer(item.parts)),
+            ("assistant", numbered(part.question for part in item.parts)),
         ]
     answers = [(part.question, part.answer) for part in item.parts]
     return [
@@ -165,22 +145,6 @@ def ranked(draw: random.Random, document: str, passages: int) -> Ranked:
         best.partition(":")[0],
         tuple(f"{text}." for _, text in graded),
         tuple(grade for grade, _ in graded),
-    )
-
-
-def ranking_prompt(query: str, passages: Sequence[str]) -> str:
-    """Ask for the order of passages by relevance."""
-    shown = "\n".join(f"[{number}] {text}" for number, text in enumerate(passages, 1))
-    return (
-        f"{shown}\n\nQuery: {query}\nRank the {len(passages)} passages by relevance to the query. "
-        "Reply with the order only, best first, as in [2] > [1] > [3]."
-    )
-
-
-def relevance_prompt(query: str, passage: str) -> str:
-    """Ask whether a passage answers a query."""
-    return (
-        f"Passage: {passage}\nQuery: {query}\nDoes the passage answer the query? Reply Yes or No."
     )
 
 

@@ -9,34 +9,10 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from minionbench.quality.invented_facts import COUNTRIES, Country
+
 Turn = tuple[str, str]
 """Role and text."""
-
-_SYLLABLES = ("za", "ko", "mi", "lu", "ber", "ta", "no", "ri", "sel", "dom", "va", "pe", "gu", "fa")
-COUNTRY_COUNT = 24
-
-
-@dataclass(frozen=True)
-class Country:
-    """An invented country; every attribute is different from every other country's."""
-
-    name: str
-    capital: str
-    currency: str
-
-
-def _countries() -> tuple[Country, ...]:
-    draw = random.Random(1234)
-
-    def names(ending: str) -> list[str]:
-        pairs = [a + b for a in _SYLLABLES for b in _SYLLABLES if a != b]
-        return [pair.capitalize() + ending for pair in draw.sample(pairs, COUNTRY_COUNT)]
-
-    currencies = [name.lower() for name in names("n")]
-    return tuple(map(Country, names("land"), names("ville"), currencies))
-
-
-COUNTRIES = _countries()
 
 WORDS = (
     "red", "blue", "green", "sky", "fox", "dog", "cat", "sun", "moon", "tree", "fish", "bird",

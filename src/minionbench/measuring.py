@@ -19,6 +19,7 @@ import msgspec
 
 from minionbench.deployments.deployment import Deployment
 from minionbench.engines.engine import Engine
+from minionbench.errors import UsageError
 from minionbench.exchange import Request, Side
 from minionbench.load import ClosedLoop, Load
 from minionbench.meters.memory import MemoryReading, TreeMemory
@@ -28,6 +29,8 @@ from minionbench.transport.loop import Transport
 from minionbench.verdict import RunFacts
 
 INTERRUPTED = "the run was interrupted"
+OTHER_FILES = 128
+"""Open files besides the connections: libraries, journal, logs, the engine's pipes."""
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +122,7 @@ def measure(
     `earlier` are the records that an interrupted run has left of a cell: what was measured then
     counts and is not asked again; only the warm-up is.
     """
+    _allow_connections(cells)
     gathered = {
         cell.cell_id: _Gathered(cell, (earlier or {}).get(cell.cell_id, ())) for cell in cells
     }
@@ -259,6 +263,28 @@ def _together(readings: list[MemoryReading]) -> MemoryReading:
         processes=sum(reading.processes for reading in readings),
         samples=min(reading.samples for reading in readings),
     )
+
+
+def _allow_connections(cells: Sequence[Cell]) -> None:
+    """Lets this process open as many files as the cells' streams need.
+
+    Raises UsageError when the system allows fewer.
+    """
+    try:
+        import resource
+    except ImportError:
+        return  # Windows has no such limit.
+    streams = [c.load.concurrency for c in cells if isinstance(c.load, ClosedLoop)]
+    needed = 2 * max(streams, default=1) + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise UsageError(
+            f"{max(streams)} streams need {needed} open files, and this system allows {hard}; "
+            "raise the limit (`ulimit -Hn`), or lower the concurrency"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 @contextmanager

@@ -112,3 +112,17 @@ def test_the_formats_of_the_reference_model_are_told_apart(
     ), "the same file must give the same figure twice"
     assert outcome.exit_code == 0
     assert json.loads(outcome.path.read_text())["metadata"]["finished"] is True
+
+
+def test_a_model_of_damaged_weights_has_no_likelihood(
+    random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILTON_STATE_DIR", str(tmp_path / "state"))
+    content = bytearray(random_model.read_bytes())
+    half = len(content) // 2
+    content[half:] = b"\xff" * (len(content) - half)  # each pair of bytes is a NaN
+    (tmp_path / "nan.gguf").write_bytes(content)
+    (model,) = measured(registry(tmp_path, entry("v1", "nan.gguf")), tmp_path, CORE).run.candidates
+    for name in METRICS:
+        assert model.metrics[name].status == "error"
+        assert "no numbers" in why(model, name)

@@ -197,6 +197,25 @@ def test_an_engine_that_dies_is_an_error_with_its_last_words(
     assert outcome.exit_code == 1
 
 
+def test_an_engine_that_falls_silent_costs_its_budget_and_no_more(
+    random_model: Path, tmp_path: Path
+) -> None:
+    path = registry(tmp_path, entry("v1", random_model), entry("v2", random_model))
+    before = children()
+
+    def stop() -> None:
+        (engine,) = children() - before
+        os.kill(engine, signal.SIGSTOP)
+
+    procedure = Procedure(metrics=("latency_ms",), num_requests=2, repeats=1, budget_s=4)
+    outcome = measured(path, tmp_path, procedure, observer=Acting(1, stop))
+    latencies = [candidate.latency_ms for candidate in outcome.run.candidates]
+    silent, other = sorted(latencies, key=lambda metric: "cut_short" not in metric.metadata)
+    assert "budget of 4 s was used up" in silent.metadata["cut_short"]
+    assert (silent.metadata["requests"], other.metadata["requests"]) == (1, 2)
+    assert children() == before
+
+
 def test_a_damaged_model_is_an_error_with_the_engines_words(
     random_model: Path, tmp_path: Path
 ) -> None:

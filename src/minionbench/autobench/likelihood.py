@@ -38,6 +38,8 @@ FORCED = 10_000.0
 """Bias that makes a token the next one whatever the model thinks."""
 ANSWER_S = 60.0
 RESAMPLES = 2_000
+LEAST = -103.0
+"""Log-probability of what a 32-bit float has no room for; the engine writes its lowest number."""
 NOTHING = 1e-9
 """Probability that is left to the tokens not listed, below which it is rounding."""
 ENOUGH = 0.9999
@@ -56,7 +58,8 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
 
     def likeliest(self) -> dict[int, float]:
         """The likeliest tokens with their log-probabilities."""
-        return dict(zip(array("I", self.ids), array("f", self.logprobs), strict=True))
+        logprobs = [max(logprob, LEAST) for logprob in array("f", self.logprobs)]
+        return dict(zip(array("I", self.ids), logprobs, strict=True))
 
 
 class Passage(msgspec.Struct, frozen=True, array_like=True):
@@ -97,6 +100,10 @@ class NoLikelihood(Exception):
     """The engine gives no log-probabilities; the message says why."""
 
 
+class NotANumber(Exception):
+    """The model computes no numbers; the message says so."""
+
+
 class CutShort(Exception):
     """The model's time was up before all texts were scored; the message says why."""
 
@@ -118,8 +125,8 @@ def score(
 ) -> Likelihoods:
     """Scores passages, which are those of a seed.
 
-    Raises NoLikelihood where the engine cannot, CutShort when `why_end` says so, ProbeError when it
-    does not answer.
+    Raises NoLikelihood where the engine cannot, NotANumber where the model cannot, CutShort when
+    `why_end` says so, ProbeError when the engine does not answer.
     """
     asked = _Asked(engine)
     passages = []
@@ -148,18 +155,18 @@ class _Text(msgspec.Struct):
     content: str
 
 
-class _Token(msgspec.Struct):
-    """One of the likeliest tokens."""
+class _Token(msgspec.Struct, gc=False):
+    """One of the likeliest tokens; the engine writes null for what is no number."""
 
     id: int
-    logprob: float
+    logprob: Any
 
 
 class _Generated(msgspec.Struct):
     """The generated token, with the likeliest ones in its place."""
 
     id: int
-    logprob: float
+    logprob: Any
     top_logprobs: list[_Token]
 
 
@@ -215,11 +222,17 @@ class _Asked:
             (listed,) = _decode_completion(answer).completion_probabilities
         except (msgspec.MsgspecError, ValueError) as odd:
             raise NoLikelihood("the engine's log-probabilities are not understood") from odd
+        ids = array("I", [one.id for one in listed.top_logprobs])
+        try:
+            logprobs = array("f", [one.logprob for one in listed.top_logprobs])
+            logprob = max(float(listed.logprob), LEAST)
+        except TypeError as null:
+            raise NotANumber(
+                "the model's probabilities are no numbers; its weights may be damaged"
+            ) from null
         if listed.id != token:
             raise NoLikelihood("the engine gives no log-probability of the token that was forced")
-        ids = array("I", (one.id for one in listed.top_logprobs))
-        logprobs = array("f", (one.logprob for one in listed.top_logprobs))
-        return Position(token, listed.logprob, ids.tobytes(), logprobs.tobytes())
+        return Position(token, logprob, ids.tobytes(), logprobs.tobytes())
 
     def _ask(self, target: str, body: dict[str, Any]) -> bytes:
         key = self.engine.endpoint.key

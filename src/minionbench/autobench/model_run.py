@@ -185,6 +185,8 @@ def _likelihood(bench: Bench, slug: str, engine: Engine, budget: Budget) -> dict
         return {name: skipped(name, str(cut)) for name in likelihood.METRICS}
     except likelihood.NoLikelihood as none:
         return {name: skipped(name, str(none)) for name in likelihood.METRICS}
+    except likelihood.NotANumber as damage:
+        return {name: error(name, str(damage)) for name in likelihood.METRICS}
     except ProbeError as refused:
         why = engine.ended() or f"the engine did not answer: {refused}"
         return {name: error(name, why) for name in likelihood.METRICS}

@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from minionbench.errors import SetupError
 
+WORTH_WRITING = 1 << 20
+"""Bytes that are gathered before they are written."""
 
-def write_atomically(path: Path, content: bytes) -> None:
+
+def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Writes a file so that no reader, and no crash, ever sees a part of it.
 
-    The content goes to a temporary file in the same folder, is forced to the disk, and takes the
-    name in one step. The file's permissions are what the umask leaves of 0666.
+    The content, whole or in pieces, goes to a temporary file in the same folder, is forced to the
+    disk, and takes the name in one step. The file's permissions are what the umask leaves of 0666.
 
     Raises SetupError when it cannot be written; what was at `path` is then still there.
     """
@@ -24,7 +28,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_INHERIT, 0o666)
         try:
             try:
-                _write_all(file, content)
+                for piece in (content,) if isinstance(content, bytes) else _gathered(content):
+                    _write_all(file, piece)
                 os.fsync(file)
             finally:
                 os.close(file)
@@ -39,6 +44,19 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 _NO_INHERIT = getattr(os, "O_CLOEXEC", 0)
+
+
+def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces that are worth a call of the system."""
+    waiting: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= WORTH_WRITING:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    yield b"".join(waiting)
 
 
 def _write_all(file: int, content: bytes) -> None:
