@@ -13,6 +13,7 @@ import random
 import zlib
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter, mul, sub
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +53,20 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
     token: int
     logprob: float
     ids: bytes
-    """The likeliest tokens, as 32-bit integers."""
+    """The likeliest tokens in ascending order, as 32-bit integers."""
     logprobs: bytes
     """Their log-probabilities, as 32-bit floats."""
 
     def likeliest(self) -> dict[int, float]:
         """The likeliest tokens with their log-probabilities."""
-        logprobs = [max(logprob, LEAST) for logprob in array("f", self.logprobs)]
-        return dict(zip(array("I", self.ids), logprobs, strict=True))
+        return dict(zip(array("I", self.ids), self.values(), strict=True))
+
+    def values(self) -> Sequence[float]:
+        """Their log-probabilities."""
+        values = array("f", self.logprobs)
+        if min(values, default=0.0) < LEAST:
+            return [max(value, LEAST) for value in values]
+        return values
 
 
 class Passage(msgspec.Struct, frozen=True, array_like=True):
@@ -222,9 +229,10 @@ class _Asked:
             (listed,) = _decode_completion(answer).completion_probabilities
         except (msgspec.MsgspecError, ValueError) as odd:
             raise NoLikelihood("the engine's log-probabilities are not understood") from odd
-        ids = array("I", [one.id for one in listed.top_logprobs])
+        top = sorted(listed.top_logprobs, key=attrgetter("id"))
+        ids = array("I", [one.id for one in top])
         try:
-            logprobs = array("f", [one.logprob for one in listed.top_logprobs])
+            logprobs = array("f", [one.logprob for one in top])
             logprob = max(float(listed.logprob), LEAST)
         except TypeError as null:
             raise NotANumber(
@@ -281,7 +289,7 @@ def kl_to_base(scored: Likelihoods, base: Likelihoods, name: str, seed: int) -> 
         values, gaps = [], []
         for position, base_position in zip(ours.positions, theirs.positions, strict=True):
             gaps.append(base_position.logprob - position.logprob)
-            value, is_whole = _divergence(base_position.likeliest(), position.likeliest())
+            value, is_whole = _divergence(base_position, position)
             values.append(value)
             whole = whole and is_whole
         if values:
@@ -309,13 +317,16 @@ def _tokens(scored: Likelihoods) -> list[list[int]]:
     return [[position.token for position in passage.positions] for passage in scored.passages]
 
 
-def _divergence(base: dict[int, float], other: dict[int, float]) -> tuple[float, bool]:
+def _divergence(base: Position, other: Position) -> tuple[float, bool]:
     """KL(base ‖ other) over the tokens in both lists and the rest together; whether it is exact."""
-    both = base.keys() & other.keys()
-    shared = [(math.exp(base[token]), base[token] - other[token]) for token in both]
-    value = math.fsum(p * log_ratio for p, log_ratio in shared)
-    rest = 1 - math.fsum(p for p, _ in shared)
-    other_rest = 1 - math.fsum(math.exp(other[token]) for token in both)
+    ours, theirs = other.values(), base.values()
+    if base.ids != other.ids:
+        of_base, of_other = base.likeliest(), other.likeliest()
+        both = of_base.keys() & of_other.keys()
+        ours, theirs = [of_other[token] for token in both], [of_base[token] for token in both]
+    shares = list(map(math.exp, theirs))
+    value = math.fsum(map(mul, shares, map(sub, theirs, ours)))
+    rest, other_rest = 1 - math.fsum(shares), 1 - math.fsum(map(math.exp, ours))
     whole = 1 - rest >= ENOUGH and 1 - other_rest >= ENOUGH
     if rest > NOTHING and other_rest > NOTHING:
         value += rest * math.log(rest / other_rest)

@@ -172,8 +172,8 @@ def _verdicts(candidates: Sequence[BenchmarkCandidate], columns: int) -> Iterato
     for (severity, rule), messages in sorted(found.items()):
         for line in wrapped(f"{severity}: {rule}: {', '.join(messages)}", columns, "  ", "    "):
             yield click.style(line, fg=COLOURS[severity])
-        cell, message = next(iter(messages.items()))
-        first = f"{cell}: " if len(messages) > 1 else ""
+        named, message = next(iter(messages.items()))
+        first = f"{named}: " if len(messages) > 1 else ""
         yield from wrapped(f"{first}{message}", columns, "      ")
 
 

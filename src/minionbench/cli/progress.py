@@ -41,6 +41,8 @@ class Progress:
         self.finished = 0
         self.failed = 0
         self._total = 0
+        self._calls_of: dict[str, int] = {}
+        """Calls that a request of each cell is likely to make: they tell how the time goes."""
         self._calls = 0
         self._calls_left = 0
         self._stage = ""
@@ -52,6 +54,7 @@ class Progress:
         """Notes how much there is to do."""
         self.run_id = run_id
         self._total = sum(cell.total for cell in cells)
+        self._calls_of = {cell.cell_id: cell.calls for cell in cells}
         self._calls_left = sum(cell.total * cell.calls for cell in cells)
         named = printable(model) or "the model of the server"
         self._say(f"{run_id}: {named}, {self._total} requests")
@@ -71,7 +74,7 @@ class Progress:
         """Counts a request that has ended."""
         self.finished += 1
         self.failed += not record.ok
-        calls = max(1, len(record.calls))
+        calls = self._calls_of.get(record.cell, 1)
         self._calls += calls
         self._calls_left -= calls
         now_ns = monotonic_ns()
