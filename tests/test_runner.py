@@ -117,6 +117,16 @@ def test_one_stream_sends_the_next_request_when_the_one_before_has_ended(
         assert after.calls[0].reply.sent_ns >= after.planned_ns  # type: ignore[operator]
 
 
+def test_the_next_request_does_not_wait_for_the_answer_before_to_be_read(
+    server: GroundTruthServer,
+) -> None:
+    """Of two streams' worth of whole answers each starts exactly one request after it."""
+    records, _, _ = run(server.base_url, 9, load=ClosedLoop(concurrency=2))
+    starts = sorted(record.planned_ns for record in records)[2:]
+    ends = sorted(record.calls[0].reply.end_ns for record in records)  # type: ignore[type-var]
+    assert starts == ends[: len(starts)]
+
+
 def test_a_closed_loop_keeps_its_number_of_requests_under_way(server: GroundTruthServer) -> None:
     records, _, _ = run(server.base_url, 12, load=ClosedLoop(concurrency=4))
     spans = [(r.calls[0].reply.sent_ns, r.calls[0].reply.end_ns) for r in records]
@@ -210,6 +220,7 @@ class FanOut:
 
     name = "fan-out"
     sides: tuple[Side, ...] = ("local",)
+    asks_once = False
 
     def plan(self, request: Request) -> Plan:
         def call(job: int) -> Call:
@@ -241,6 +252,7 @@ class Stubborn:
 
     name = "stubborn"
     sides: tuple[Side, ...] = ("local",)
+    asks_once = False
 
     def plan(self, request: Request) -> Plan:
         call = Call(side="local", messages=request.messages, limits=request.limits)
@@ -269,6 +281,7 @@ class Silent:
 
     name = "silent"
     sides: tuple[Side, ...] = ("local",)
+    asks_once = False
 
     def plan(self, request: Request) -> Plan:
         yield (Call(side="local", messages=request.messages, limits=request.limits),)
@@ -289,6 +302,7 @@ class Buggy:
 
     name = "buggy"
     sides: tuple[Side, ...] = ("local",)
+    asks_once = False
 
     def plan(self, request: Request) -> Plan:
         yield (Call(side="local", messages=request.messages, limits=request.limits),)

@@ -20,7 +20,7 @@ def utc_now() -> datetime:
 
 
 def sleep_s(duration_s: float) -> None:
-    """Blocks for `duration_s` seconds; for polling outside the measured path."""
+    """Blocks for `duration_s` seconds."""
     time.sleep(duration_s)
 
 

@@ -24,6 +24,7 @@ class Twice:
 
     name = "local"
     sides: tuple[Side, ...] = ("local",)
+    asks_once = False
 
     def plan(self, request: Request) -> Plan:
         first = Call(side="local", messages=request.messages, limits=request.limits)
@@ -46,6 +47,7 @@ class TwoSteps:
 
     name = "local"
     sides: tuple[Side, ...] = ("local",)
+    asks_once = False
 
     def __init__(self, inner: Twice | Local, document: str | None = None) -> None:
         self.inner = inner
@@ -141,6 +143,7 @@ class Pair:
 
     name = "local"
     sides: tuple[Side, ...] = ("local",)
+    asks_once = False
 
     def plan(self, request: Request) -> Plan:
         call = Call(side="local", messages=request.messages, limits=request.limits)

@@ -20,6 +20,11 @@ class Deployment(Protocol):
         """The sides that its calls go to."""
         ...
 
+    @property
+    def asks_once(self) -> bool:
+        """Whether every plan is one call, so that its reply ends the request."""
+        ...
+
     def plan(self, request: Request) -> Plan:
         """A fresh generator of the calls that answer a request."""
         ...

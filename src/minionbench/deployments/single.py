@@ -15,6 +15,7 @@ class Local:
 
     name = "local"
     sides: tuple[Side, ...] = ("local",)
+    asks_once = True
 
     def __init__(self, model: str | None = "reference/q8_0", *, url: str | None = None) -> None:
         self.model = model

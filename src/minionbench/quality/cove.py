@@ -48,6 +48,8 @@ class ChainOfVerification:
         """The inner deployment's: verification is a procedure over it, not another place."""
         return self.inner.name
 
+    asks_once = False
+
     @property
     def sides(self) -> tuple[Side, ...]:
         """The inner deployment's."""

@@ -123,6 +123,8 @@ class ListwiseReranker:
         """The inner deployment's: reranking is a procedure over it, not another place."""
         return self.inner.name
 
+    asks_once = False
+
     @property
     def sides(self) -> tuple[Side, ...]:
         """The inner deployment's."""
@@ -181,6 +183,8 @@ class PointwiseReranker:
     def name(self) -> str:
         """The inner deployment's."""
         return self.inner.name
+
+    asks_once = False
 
     @property
     def sides(self) -> tuple[Side, ...]:

@@ -22,7 +22,7 @@ from minionbench.errors import DeploymentError
 from minionbench.transport.http import Url
 from minionbench.units import NS_PER_S
 
-READ_BYTES = 32_768
+READ_BYTES = 8_192
 """Bytes asked for per read: more than a burst of events, small enough to be allocated quickly."""
 
 _SO_TIMESTAMPNS = 35
