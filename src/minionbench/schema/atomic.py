@@ -34,7 +34,7 @@ def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
             finally:
                 os.close(file)
             os.replace(temporary, path)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no half-written file is left behind
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise

@@ -96,7 +96,7 @@ class Stream:
             code = self._socket.connect_ex(address.sockaddr)
             if code not in (0, *_IN_PROGRESS):
                 raise OSError(code, os.strerror(code))
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no socket is left open
             self._socket.close()
             raise
         self.fd = self._socket.fileno()
