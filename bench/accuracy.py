@@ -29,7 +29,7 @@ from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 from bench.ground_truth import GroundTruthServer, TrueRequest, build, ground_truth_server
-from bench.machine import describe_machine
+from bench.machine import describe_machine, stolen_cpu_s
 from minionbench.deployments.single import Local
 from minionbench.exchange import Endpoint, Limits, Message, Outcome, Request
 from minionbench.load import ClosedLoop
@@ -243,8 +243,12 @@ def measure_load(server: GroundTruthServer, load: Load) -> dict[str, Any]:
     ]
     for pair in range(load.pairs):
         for run in clients if pair % 2 == 0 else reversed(clients):
+            stolen_before_s = stolen_cpu_s()
             client = run(server, load)
+            stolen_after_s = stolen_cpu_s()
             told = figures(client, server.dump())
+            if stolen_before_s is not None and stolen_after_s is not None:
+                told["stolen_cpu_s"] = stolen_after_s - stolen_before_s
             runs[client.name].append(told)
             _report_progress(load, client.name, told)
     ratios = [
@@ -263,7 +267,8 @@ def _report_progress(load: Load, name: str, told: dict[str, Any]) -> None:
     error = told["ttft_error_ms"] or {"p50": float("nan"), "p99": float("nan")}
     print(
         f"C={load.connections} {name}: TTFT error p50 {error['p50']:.3f} ms, "
-        f"p99 {error['p99']:.3f} ms, CPU {told['cpu_s']:.2f} s",
+        f"p99 {error['p99']:.3f} ms, CPU {told['cpu_s']:.2f} s, "
+        f"stolen {told.get('stolen_cpu_s', float('nan')):.2f} s",
         file=sys.stderr,
         flush=True,
     )

@@ -40,6 +40,10 @@ STEP_NS = 50 * NS_PER_MS
 READING_ROOM_NS = 2 * NS_PER_MS
 """An exchange is read only when no send is due for this long: reading one takes about 1 ms per
 thousand events."""
+RELIEVED_AT_ONCE = 8
+"""Next requests of a closed loop that are begun before the sockets are looked at again: where
+hundreds of answers end at once, beginning all their successors would keep the reading of first
+tokens waiting for longer than the gap to the second."""
 HOPELESS_FAILURES = 10
 """Failures in a row, with no success in between, after which a phase is given up; at least two
 for each stream of a closed loop, since what is under way fails together."""
@@ -183,6 +187,7 @@ class _PhaseRun:
         self.given_up: str | None = None
         self._unstarted = iter(phase.requests)
         self._of_sending: dict[Sending, tuple[_Active, int]] = {}
+        self._ended: deque[Sending] = deque()
         self._unread: deque[Sending] = deque()
         self._unwritten: deque[RequestRecord] = deque()
         self._one_call = runner._deployment.asks_once
@@ -196,13 +201,14 @@ class _PhaseRun:
         phase, transport = self.phase, self.transport
         start_ns, start_cpu_ns = monotonic_ns(), process_cpu_ns()
         self._start_load(start_ns)
-        while self._of_sending or self._unread or self._unwritten:
-            busy = bool(self._unread or self._unwritten)
+        while self._of_sending or self._unwritten:
+            busy = bool(self._ended or self._unread or self._unwritten)
             now_ns = monotonic_ns()
-            ended = transport.step(now_ns if busy else now_ns + STEP_NS)
-            for sending in ended:
+            self._ended.extend(transport.step(now_ns if busy else now_ns + STEP_NS))
+            for _ in range(min(len(self._ended), RELIEVED_AT_ONCE)):
+                sending = self._ended.popleft()
                 self._relieve(sending)
-            self._unread.extend(ended)
+                self._unread.append(sending)
             if self.given_up is None:
                 self._notice_the_end()
             if self.given_up is not None and transport.under_way:

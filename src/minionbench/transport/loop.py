@@ -28,7 +28,7 @@ TIMEOUT_CHECK_NS = 50 * NS_PER_MS
 GATHER_FROM = 32
 """From so many connections on, arrivals are left to gather before they are read: being woken for
 each costs more than reading it."""
-GATHER_S = 0.0003
+GATHER_S = 0.0005
 """How long they gather. It moves no stamp, since the kernel sets it on arrival, and is far below
 the gaps between the tokens of one stream where so many are served; a call's start may wait so
 long, which stays within what the verdict allows."""
