@@ -94,7 +94,11 @@ class Outcome(StrEnum):
     """The body ended properly, but without the protocol's closing event."""
     TRUNCATED = "truncated"
     """The connection ended before the body did."""
+    FILTERED = "filtered"
+    """The provider's own filter stopped the answer, or the model refused by its protocol's word."""
     CONNECT_FAILED = "connect_failed"
+    TLS_FAILED = "tls_failed"
+    """Connected, but no encrypted connection came about: a certificate that does not verify, say."""
     RESET = "reset"
     """The connection was reset or closed before any byte of an answer."""
     CONNECT_TIMEOUT = "connect_timeout"
@@ -139,6 +143,9 @@ class EngineTimings(msgspec.Struct, frozen=True, kw_only=True):
     prompt_ms: float | None = None
     predicted_tokens: int | None = None
     predicted_ms: float | None = None
+    load_ms: float | None = None
+    """Loading the model for this call, where the engine did so."""
+    total_ms: float | None = None
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,6 +179,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     finish_reason: str | None = None
     model: str | None = None
     """The model's name as the server reported it."""
+    request_id: str | None = None
+    """The provider's own name of the call, for its support."""
     usage: Usage | None = None
     engine: EngineTimings | None = None
     planned_ns: int
@@ -251,11 +260,60 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     """From the first byte sent to the end."""
 
 
+ReasoningSwitch: TypeAlias = Literal[
+    "none",
+    "reasoning_effort",
+    "thinking_type",
+    "thinking_budget",
+    "thinking_adaptive",
+    "think",
+    "enable_thinking",
+    "template_thinking",
+]
+"""The wire form in which a server takes the wish to reason: `reasoning_effort` (OpenAI),
+`thinking_type` (DeepSeek), `thinking_budget` and `thinking_adaptive` (Anthropic), `think` (Ollama),
+`chat_template_kwargs.enable_thinking` (llama.cpp, vLLM), `chat_template_kwargs.thinking`; `none`
+where there is no switch."""
+
+
+class Reasoning(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the model is to reason, and how much."""
+
+    on: bool
+    effort: str | None = None
+    """The server's own word for how hard, such as `low`; None for its default."""
+    budget_tokens: int | None = None
+    """Most tokens of reasoning, apart from those of the answer; None for the server's default."""
+
+
+class Manners(msgspec.Struct, frozen=True, kw_only=True):
+    """What servers and models of one dialect take differently."""
+
+    max_tokens_field: str = "max_tokens"
+    """Name of the limit on generated tokens."""
+    temperature: bool = True
+    """Whether a temperature may be sent."""
+    seed: bool = True
+    """Whether a seed may be sent."""
+    ignores_end: bool = True
+    """Whether `ignore_eos` makes the model go on past its own end, so that a length can be
+    forced."""
+    min_tokens_field: str | None = None
+    """Name of a lower limit on generated tokens, sent along where a length is forced."""
+    schema: bool = True
+    """Whether an answer can be bound to a JSON Schema."""
+    switch: ReasoningSwitch = "none"
+    raw: bool = False
+    """Whether prompts go to the completions route as plain text, without a chat template."""
+
+
 class Endpoint:
     """Where calls of one side go: a server, how to speak to it, and how many calls it takes.
 
     `slots` is how many calls it may have under way at once; None for no limit. `extra_body` is
-    merged into every request's JSON, `headers` are sent with it.
+    merged into every request's JSON, `headers` are sent with it. `reasoning` None leaves reasoning
+    to the model's default. `insecure` takes a certificate that cannot be verified. With
+    `unique_prefix` each call's prompt begins with words of its own, so that no cache has it.
     """
 
     __slots__ = (
@@ -263,10 +321,14 @@ class Endpoint:
         "dialect",
         "extra_body",
         "headers",
+        "insecure",
         "key",
+        "manners",
         "model",
+        "reasoning",
         "slots",
         "timeouts",
+        "unique_prefix",
     )
 
     def __init__(
@@ -280,6 +342,10 @@ class Endpoint:
         headers: tuple[tuple[str, str], ...] = (),
         extra_body: dict[str, Any] | None = None,
         timeouts: Timeouts | None = None,
+        manners: Manners | None = None,
+        reasoning: Reasoning | None = None,
+        insecure: bool = False,
+        unique_prefix: bool = False,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.model = model
@@ -289,6 +355,10 @@ class Endpoint:
         self.headers = headers
         self.extra_body = extra_body or {}
         self.timeouts = timeouts or Timeouts()
+        self.manners = manners or Manners()
+        self.reasoning = reasoning
+        self.insecure = insecure
+        self.unique_prefix = unique_prefix
 
     def __repr__(self) -> str:
         return f"Endpoint({self.base_url!r}, {self.model!r}, dialect={self.dialect!r})"
