@@ -98,7 +98,7 @@ class Outcome(StrEnum):
     """The provider's own filter stopped the answer, or the model refused by its protocol's word."""
     CONNECT_FAILED = "connect_failed"
     TLS_FAILED = "tls_failed"
-    """Connected, but no encrypted connection came about: a certificate that does not verify, say."""
+    """Connected, but encryption did not come about: a certificate that does not verify, say."""
     RESET = "reset"
     """The connection was reset or closed before any byte of an answer."""
     CONNECT_TIMEOUT = "connect_timeout"
