@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from bench.ground_truth import GroundTruthServer, ground_truth_server
+from minionbench.allowance import TOKENS_PER_MESSAGE, Allowance
 from minionbench.deployments.deployment import Deployment, answer_of
 from minionbench.deployments.single import Local
 from minionbench.exchange import (
@@ -18,6 +19,7 @@ from minionbench.exchange import (
     Message,
     Outcome,
     Plan,
+    Reply,
     Request,
     Side,
     Timeouts,
@@ -26,7 +28,7 @@ from minionbench.load import ClosedLoop, Load, OpenLoop
 from minionbench.records import RequestRecord
 from minionbench.runner import HOPELESS_FAILURES, Phased, PhaseFacts, Runner, StopSwitch
 from minionbench.transport.loop import Transport
-from minionbench.units import NS_PER_MS
+from minionbench.units import NS_PER_MS, NS_PER_S
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,8 @@ def run(
     stop_after: int | None = None,
     keep_text: bool = True,
     timeouts: Timeouts | None = None,
+    unique_prefix: bool = False,
+    allowance: Allowance | None = None,
 ) -> tuple[list[RequestRecord], PhaseFacts, list[RequestRecord]]:
     """Runs one phase; its records, its facts, and what was in the journal."""
     switch = stop or StopSwitch()
@@ -72,7 +76,9 @@ def run(
         if stop_after is not None and len(journal) >= stop_after:
             switch.throw("enough")
 
-    endpoint = Endpoint(base_url, "mock", slots=slots, timeouts=timeouts)
+    endpoint = Endpoint(
+        base_url, "mock", slots=slots, timeouts=timeouts, unique_prefix=unique_prefix
+    )
     with Transport() as transport:
         runner = Runner(
             deployment or Local("any/model"),
@@ -82,6 +88,7 @@ def run(
             stop=switch,
             on_record=on_record,
             keep_text=keep_text,
+            allowance=allowance,
         )
         phase = Phased(
             cell="cell",
@@ -342,3 +349,102 @@ def test_a_dead_engine_ends_the_phase_with_its_last_words(server: GroundTruthSer
         records, facts = runner.run(phase)
     assert len(records) == 1
     assert facts.given_up == "The engine was killed by SIGKILL"
+
+
+def test_after_a_429_the_next_request_waits_as_long_as_the_server_asked(
+    server: GroundTruthServer,
+) -> None:
+    server.reset()
+    server.set(fault="http-429", fault_every=3, retry_after_s=1)
+    allowance = Allowance()
+    try:
+        records, facts, _ = run(server.base_url, 3, allowance=allowance)
+    finally:
+        server.reset()
+    first, second, third = records
+    assert [r.outcome for r in records] == [Outcome.HTTP_ERROR, Outcome.OK, Outcome.OK]
+    assert first.failure is not None
+    assert first.failure.retry_after_s == 1
+    asked_ns = first.calls[0].reply.end_ns
+    assert asked_ns is not None
+    assert second.planned_ns == asked_ns + NS_PER_S
+    assert second.calls[0].reply.sent_ns >= second.planned_ns  # type: ignore[operator]
+    assert third.planned_ns == second.calls[0].reply.end_ns
+    (pause,) = allowance.pauses
+    assert (pause.start_ns, pause.end_ns) == (asked_ns, asked_ns + NS_PER_S)
+    assert facts.given_up is None
+
+
+class NoQuota(Allowance):
+    """As after an answer that says so."""
+
+    def settle(
+        self, call: Call, reply: Reply, reserved: int, prompt_tokens: int | None = None
+    ) -> None:
+        self.exhausted = "the quota is used up"
+
+
+def test_nothing_more_is_asked_when_the_quota_is_used_up_but_what_is_under_way_may_end(
+    server: GroundTruthServer,
+) -> None:
+    records, facts, _ = run(
+        server.url(ttft_ms=20), 30, load=ClosedLoop(concurrency=3), allowance=NoQuota()
+    )
+    assert facts.given_up == "the quota is used up"
+    assert {r.outcome for r in records} == {Outcome.OK}
+    # Each stream's next request goes before the answer that says so has been read.
+    assert 3 <= len(records) <= 6
+
+
+def test_a_run_ends_before_a_request_that_could_take_it_past_its_budget(
+    server: GroundTruthServer,
+) -> None:
+    taken = 20 + 5
+    most = 2 + 2 * TOKENS_PER_MESSAGE + 5
+    allowance = Allowance(2 * taken + most)
+    records, facts, _ = run(server.url(prompt_tokens=20), 9, allowance=allowance)
+    assert len(records) == 3
+    assert all(record.ok for record in records)
+    assert allowance.spent_tokens == 3 * taken <= 2 * taken + most
+    assert allowance.reserved_tokens == 0
+    assert facts.given_up is not None
+    assert facts.given_up.startswith(f"the next request could take {most} tokens")
+
+
+def test_streams_wait_for_each_other_where_the_budget_has_room_for_one_at_a_time(
+    server: GroundTruthServer,
+) -> None:
+    most = 2 + 2 * TOKENS_PER_MESSAGE + 5
+    taken = 20 + 5
+    allowance = Allowance(3 * taken + most)
+    records, facts, _ = run(
+        server.url(prompt_tokens=20), 4, load=ClosedLoop(concurrency=4), allowance=allowance
+    )
+    assert [record.outcome for record in records] == [Outcome.OK] * 4
+    assert facts.given_up is None
+
+
+def test_a_plan_that_the_budget_stops_half_way_keeps_its_calls(server: GroundTruthServer) -> None:
+    most = 2 + 2 * TOKENS_PER_MESSAGE + 5
+    records, facts, _ = run(
+        server.base_url, 3, deployment=FanOut(), allowance=Allowance(2 * most + 1)
+    )
+    (record,) = records
+    assert record.outcome is Outcome.CUT
+    assert [call.reply.outcome for call in record.calls] == [Outcome.OK] * 2
+    assert record.failure is not None
+    assert facts.given_up == record.failure.message
+
+
+def test_a_unique_prefix_makes_every_prompt_differ_from_its_first_words_on(
+    server: GroundTruthServer,
+) -> None:
+    records, _, _ = run(server.base_url, 3, unique_prefix=True)
+    prompts = [record.calls[0].prompt[0][1] for record in records]  # type: ignore[index]
+    beginnings = {prompt[: len("Request 0123456789ab. ")] for prompt in prompts}
+    assert len(beginnings) == 3
+    assert sorted(prompt.partition(". ")[2] for prompt in prompts) == [
+        "question 0",
+        "question 1",
+        "question 2",
+    ]

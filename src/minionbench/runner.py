@@ -11,10 +11,13 @@ import gc
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
+from secrets import token_hex
 from typing import Protocol
 
 import msgspec
 
+from minionbench.allowance import Allowance
 from minionbench.clock import monotonic_ns, process_cpu_ns
 from minionbench.deployments.deployment import Deployment
 from minionbench.exchange import (
@@ -22,6 +25,7 @@ from minionbench.exchange import (
     Call,
     Endpoint,
     Failure,
+    Message,
     Outcome,
     Plan,
     Reply,
@@ -117,6 +121,7 @@ class _Active:
         "relieved",
         "replies",
         "request",
+        "reserved",
         "waiting",
     )
 
@@ -128,6 +133,8 @@ class _Active:
         self.calls: list[Call] = []
         """Every call so far; its reply stands at the same place of `replies`."""
         self.replies: list[Reply | None] = []
+        self.reserved: list[int] = []
+        """Tokens set aside for each call."""
         self.relieved = False
         """Whether the stream's next request has been started already."""
         self.batch = 0
@@ -150,8 +157,13 @@ class Runner:
         engine_ended: Callable[[], str | None] = lambda: None,
         on_record: Callable[[RequestRecord], None] = lambda record: None,
         keep_text: bool = True,
+        allowance: Allowance | None = None,
     ) -> None:
-        """`engine_ended` tells how an engine of ours ended, None while it is alive."""
+        """`engine_ended` tells how an engine of ours ended, None while it is alive.
+
+        `allowance` is what may still be asked; None lets everything be asked, at the pace that the
+        servers allow.
+        """
         self._deployment = deployment
         self._endpoints = endpoints
         self._transport = transport
@@ -160,6 +172,7 @@ class Runner:
         self._engine_ended = engine_ended
         self._on_record = on_record
         self._keep_text = keep_text
+        self._allowance = allowance or Allowance()
         self._dialects: dict[Side, Dialect] = {s: dialect(e.dialect) for s, e in endpoints.items()}
         self._targets = {
             side: Target.at(endpoint.base_url, slots=endpoint.slots, timeouts=endpoint.timeouts)
@@ -185,12 +198,20 @@ class _PhaseRun:
         self.transport = runner._transport
         self.records: list[RequestRecord] = []
         self.given_up: str | None = None
-        self._unstarted = iter(phase.requests)
+        """Why everything is cut now; None while the phase goes on."""
+        self._closed: str | None = None
+        """Why no further request is begun, while those under way may end; None while some are."""
+        self._unstarted: Iterator[tuple[int, Request]] = iter(phase.requests)
+        self._parked = 0
+        """Streams that wait for what is under way to leave room in the budget."""
         self._of_sending: dict[Sending, tuple[_Active, int]] = {}
         self._ended: deque[Sending] = deque()
         self._unread: deque[Sending] = deque()
         self._unwritten: deque[RequestRecord] = deque()
-        self._one_call = runner._deployment.asks_once
+        self._allowance = runner._allowance
+        # A budget has to know what the answer took before the next request may go.
+        budget = self._allowance.max_total_tokens
+        self._early = runner._deployment.asks_once and budget is None
         self._failures_in_a_row = 0
         self._timeouts_in_a_row = 0
         streams = phase.load.concurrency if isinstance(phase.load, ClosedLoop) else 1
@@ -227,7 +248,7 @@ class _PhaseRun:
             end_ns=monotonic_ns(),
             own_cpu_ns=process_cpu_ns() - start_cpu_ns,
             planned=len(phase.requests),
-            given_up=self.given_up,
+            given_up=self.given_up or self._closed,
         )
         return self.records, facts
 
@@ -249,32 +270,61 @@ class _PhaseRun:
         active, _ = self._of_sending[sending]
         exchange = sending.exchange
         whole = exchange.outcome is None and exchange.status == 200
-        if whole and self._one_call and isinstance(self.phase.load, ClosedLoop):
+        if whole and self._early and isinstance(self.phase.load, ClosedLoop):
             assert exchange.end_ns is not None
             active.relieved = True
             self._start_next(exchange.end_ns)
 
     def _start_next(self, planned_ns: int) -> None:
         """Begins the next request of the phase, if there is one and the phase goes on."""
+        if self.given_up is not None or self._closed is not None:
+            return
         following = next(self._unstarted, None)
-        if following is None or self.given_up is not None:
+        if following is None:
             return
         index, request = following
         plan = self.runner._deployment.plan(request)
-        active = _Active(index, request, plan, planned_ns)
         # A plan always asks something first; one that does not is a bug that surfaces here.
-        self._submit(active, next(plan), planned_ns)
+        calls = next(plan)
+        reserved = self._reserve(calls, request.input_tokens)
+        if reserved is None:
+            plan.close()
+            self._unstarted = chain([following], self._unstarted)
+            self._parked += 1
+            return
+        if isinstance(self.phase.load, ClosedLoop):
+            # An open loop keeps its plan: whoever asks for pauses there is answered as before.
+            planned_ns = max(self._allowance.clear_ns(call.side, planned_ns) for call in calls)
+        self._submit(_Active(index, request, plan, planned_ns), calls, reserved, planned_ns)
 
-    def _submit(self, active: _Active, calls: tuple[Call, ...], planned_ns: int) -> None:
-        runner = self.runner
+    def _reserve(self, calls: tuple[Call, ...], prompt_tokens: int | None) -> list[int] | None:
+        """Tokens set aside for each of the calls; None where the budget has no room for all."""
+        endpoints = self.runner._endpoints
+        reserved: list[int] = []
         for call in calls:
+            tokens = self._allowance.reserve(call, endpoints[call.side], prompt_tokens)
+            if tokens is None:
+                self._allowance.release(sum(reserved))
+                self._closed = self._allowance.exhausted
+                return None
+            reserved.append(tokens)
+        return reserved
+
+    def _submit(
+        self, active: _Active, calls: tuple[Call, ...], reserved: list[int], planned_ns: int
+    ) -> None:
+        runner = self.runner
+        for call, tokens in zip(calls, reserved, strict=True):
             endpoint = runner._endpoints[call.side]
+            if endpoint.unique_prefix:
+                call = with_unique_prefix(call)
             payload = runner._dialects[call.side].request(call, endpoint)
             target = runner._targets[call.side]
             sending = self.transport.submit(target, payload, planned_ns, active.index)
             self._of_sending[sending] = (active, len(active.calls))
             active.calls.append(call)
             active.replies.append(None)
+            active.reserved.append(tokens)
         active.batch = active.waiting = len(calls)
 
     def _read(self, sending: Sending) -> None:
@@ -285,6 +335,7 @@ class _PhaseRun:
         reply = runner._dialects[side].reply(sending.exchange, runner._endpoints[side])
         active.replies[place] = reply
         active.waiting -= 1
+        self._settle(active, place, reply)
         self._count_failures(reply.outcome)
         if active.waiting:
             return
@@ -299,11 +350,41 @@ class _PhaseRun:
         except StopIteration as stop:
             self._end(active, replies, stop.value)
         else:
-            self._submit(active, calls, _latest_end_ns(batch))
+            self._go_on(active, calls, replies, _latest_end_ns(batch))
+
+    def _go_on(
+        self, active: _Active, calls: tuple[Call, ...], replies: tuple[Reply, ...], at_ns: int
+    ) -> None:
+        """The plan asks further: its calls are sent, unless the budget has no room for them."""
+        reserved = self._reserve(calls, None)
+        if reserved is None:
+            self._closed = self._closed or self._allowance.refusal
+            active.plan.close()
+            self._end(active, replies, None)
+            return
+        planned_ns = max(self._allowance.clear_ns(call.side, at_ns) for call in calls)
+        self._submit(active, calls, reserved, planned_ns)
+
+    def _settle(self, active: _Active, place: int, reply: Reply) -> None:
+        """Books a call's tokens; a server that will answer nothing more closes the phase."""
+        first = place < active.batch and active.batch == len(active.calls)
+        counted = active.request.input_tokens if first else None
+        before = self._allowance.exhausted
+        self._allowance.settle(active.calls[place], reply, active.reserved[place], counted)
+        exhausted = self._allowance.exhausted
+        if exhausted == before:
+            return
+        if isinstance(self.phase.load, ClosedLoop):
+            self._closed = exhausted
+        elif self.given_up is None:
+            self.given_up = exhausted
 
     def _end(self, active: _Active, replies: tuple[Reply, ...], answer: Answer | None) -> None:
         """The request has ended: the next one of a closed loop begins, then this one is kept."""
         if isinstance(self.phase.load, ClosedLoop) and not active.relieved:
+            self._start_next(_latest_end_ns(replies))
+        parked, self._parked = self._parked, 0
+        for _ in range(parked):
             self._start_next(_latest_end_ns(replies))
         self._unwritten.append(self._record(active, replies, answer))
 
@@ -316,7 +397,8 @@ class _PhaseRun:
         if failed and (answer is None or answer.text is None):
             outcome, failure = failed[-1].outcome, failed[-1].failure
         elif answer is None:
-            outcome, failure = Outcome.CUT, Failure(message=self.given_up or "cut")
+            why = self.given_up or self._closed or "cut"
+            outcome, failure = Outcome.CUT, Failure(message=why)
         request = active.request
         return RequestRecord(
             cell=self.phase.cell,
@@ -363,6 +445,17 @@ class _PhaseRun:
     def _notice_the_end(self) -> None:
         if self.runner._stop.why is not None:
             self.given_up = self.runner._stop.why
+
+
+def with_unique_prefix(call: Call) -> Call:
+    """The call with words at the beginning of its prompt that no other call has.
+
+    A prompt that differs from its first words on finds nothing of itself in a prefix cache. They
+    are random, since a cache outlives the run.
+    """
+    first, *others = call.messages
+    marked = Message(first.role, f"Request {token_hex(6)}. {first.content}")
+    return msgspec.structs.replace(call, messages=(marked, *others))
 
 
 def _latest_end_ns(replies: Sequence[Reply]) -> int:
