@@ -76,6 +76,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     role: Literal["assistant", "supervisor", "worker"] = "assistant"
     round: int = 0
     job: int | None = None
+    attempt: int = 0
+    """Which asking of the same thing, from 0: a later one follows an answer of the wrong form."""
     schema: dict[str, Any] | None = None
     """JSON Schema that the answer has to follow; None for free text."""
 
@@ -221,6 +223,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Index of the call that produced the answer; None when none did."""
     abstained: str | None = None
     """Why there is no answer; None when there is one."""
+    at_character: int | None = None
+    """Where in that call's text the answer begins; None where it is not part of it word by word, or
+    is the whole of it."""
+    tally: dict[str, int] | None = None
+    """What a protocol counted on its way, such as jobs and abstentions; None where it counts
+    nothing."""
 
 
 Plan: TypeAlias = Generator[tuple[Call, ...], tuple[Reply, ...], Answer]

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from minionbench.quality.bm25 import words
+from minionbench.bm25 import words
 from minionbench.quality.corpus_drawn import COMPANIES, VERSION, built_in_corpus
 from minionbench.quality.ranking import by_score, ndcg
 from minionbench.quality.retrieval_task import retrieval_task

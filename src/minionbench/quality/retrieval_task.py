@@ -12,7 +12,7 @@ import msgspec
 
 from minionbench.errors import UsageError
 from minionbench.exchange import Message, Request
-from minionbench.quality.bm25 import Bm25
+from minionbench.bm25 import Bm25
 from minionbench.quality.corpus import Corpus
 from minionbench.quality.prompts import ranking_prompt
 from minionbench.workloads.draws import Draws

@@ -1,0 +1,56 @@
+"""Retrieval-augmented generation: the remote model sees the chunks that fit the question best.
+
+The protocol baseline between remote-only, which sends the whole document, and the hybrid ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from minionbench.bm25 import Bm25
+from minionbench.deployments.deployment import ask_once
+from minionbench.errors import UsageError
+from minionbench.exchange import Message, Plan, Request, Side
+from minionbench.protocols.chunking import Chunking, chunks
+from minionbench.protocols.prompts import retrieved_prompt
+
+
+class RetrievalAugmented:
+    """One call to the remote model, with the `k` best chunks by BM25 in the document's order.
+
+    A request without a document is asked as it stands.
+    """
+
+    name = "remote"
+    protocol = "rag"
+    sides: tuple[Side, ...] = ("remote",)
+    asks_once = True
+
+    def __init__(self, *, k: int = 5, chunking: Chunking | None = None) -> None:
+        """Raises UsageError where no chunk would be sent."""
+        if k < 1:
+            raise UsageError(f"Retrieval takes at least 1 chunk, not {k}")
+        self.k = k
+        self.chunking = chunking or Chunking("paragraph", 1_500)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a document has to say of how the protocol ran."""
+        return {
+            "protocol": self.protocol,
+            "k": self.k,
+            "chunking": msgspec.to_builtins(self.chunking),
+        }
+
+    def plan(self, request: Request) -> Plan:
+        """Retrieves, then asks once."""
+        if request.document is None or request.question is None:
+            return ask_once("remote", request)
+        found = chunks(request.document, self.chunking)
+        places = sorted(Bm25(found).top(request.question, self.k))
+        prompt = retrieved_prompt([found[place] for place in places], request.question)
+        system = tuple(m for m in request.messages if m.role == "system")
+        asked = msgspec.structs.replace(request, messages=(*system, Message("user", prompt)))
+        return ask_once("remote", asked)
