@@ -1,0 +1,110 @@
+"""Quantities of a request that took several calls: where its time went, what each side did.
+
+A plan's calls come in batches; a batch is over when its last call has ended, and that call is the
+one that the request waited for. Those calls, one of each batch, are the critical path.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import msgspec
+
+from minionbench.exchange import Side
+from minionbench.metrics.request import interval_ns
+from minionbench.records import CallRecord, RequestRecord
+from minionbench.units import seconds
+
+
+class TimeSplit(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the time of a request went, in seconds; the parts add up to `total_s`."""
+
+    total_s: float
+    """From the first call's planned instant to the end of the last."""
+    local_s: float
+    """In which the critical call was with the local server, from sent to its end."""
+    remote_s: float
+    queueing_s: float
+    """In which the critical call waited for a slot of its server."""
+    paused_s: float
+    """In which nothing was sent because a server had asked for it."""
+    harness_s: float
+    """All the rest: making connections, reading answers, deciding what to ask next."""
+    critical_calls: int
+
+
+class SideUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What the calls of one side took; a sum is None where a server did not count all of it."""
+
+    calls: int
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    completion_tokens: int | None
+    reasoning_tokens: int | None
+
+
+def critical_calls(record: RequestRecord) -> tuple[CallRecord, ...]:
+    """The call that ended last of each batch, in order; none where a call has not ended.
+
+    The calls of a batch are planned at one instant, that of the next batch is not before their
+    last end.
+    """
+    if not record.calls or any(call.reply.end_ns is None for call in record.calls):
+        return ()
+    batches = groupby(record.calls, key=lambda call: call.reply.planned_ns)
+    return tuple(max(batch, key=lambda call: call.reply.end_ns or 0) for _, batch in batches)
+
+
+def time_split(record: RequestRecord) -> TimeSplit | None:
+    """Where the time of a request went; None where one of its calls was never sent.
+
+    Raises NegativeInterval for instants out of order.
+    """
+    path = critical_calls(record)
+    if not path:
+        return None
+    spent_ns: dict[Side, int] = {"local": 0, "remote": 0}
+    queueing_ns = paused_ns = 0
+    start_ns = reached_ns = path[0].reply.planned_ns
+    for call in path:
+        reply = call.reply
+        if reply.admitted_ns is None or reply.sent_ns is None or reply.end_ns is None:
+            return None
+        paused_ns += interval_ns(reached_ns, reply.planned_ns, "the pause before a call")
+        queueing_ns += interval_ns(reply.planned_ns, reply.admitted_ns, "the queueing")
+        spent_ns[call.side] += interval_ns(reply.sent_ns, reply.end_ns, "a call")
+        reached_ns = reply.end_ns
+    total_ns = interval_ns(start_ns, reached_ns, "the request")
+    known_ns = sum(spent_ns.values()) + queueing_ns + paused_ns
+    return TimeSplit(
+        total_s=seconds(total_ns),
+        local_s=seconds(spent_ns["local"]),
+        remote_s=seconds(spent_ns["remote"]),
+        queueing_s=seconds(queueing_ns),
+        paused_s=seconds(paused_ns),
+        harness_s=seconds(total_ns - known_ns),
+        critical_calls=len(path),
+    )
+
+
+def side_use(record: RequestRecord, side: Side) -> SideUse:
+    """What the calls of one side of a request took, failed ones included as far as counted."""
+    calls = [call for call in record.calls if call.side == side]
+
+    def total(name: str, *, silence: int | None) -> int | None:
+        counts = [
+            getattr(call.reply.usage, name) if call.reply.usage is not None else None
+            for call in calls
+        ]
+        known = [silence if count is None else count for count in counts]
+        return None if None in known else sum(count or 0 for count in known)
+
+    counted = all(call.reply.usage is not None for call in calls)
+    return SideUse(
+        calls=len(calls),
+        prompt_tokens=total("prompt_tokens", silence=None),
+        completion_tokens=total("completion_tokens", silence=None),
+        # A server that counts, but does not speak of these, has none to tell of.
+        cached_tokens=total("cached_tokens", silence=0) if counted else None,
+        reasoning_tokens=total("reasoning_tokens", silence=0) if counted else None,
+    )

@@ -1,0 +1,103 @@
+"""Where the time of a request of several calls went, and what each side took."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minionbench.exchange import Side, Usage
+from minionbench.metrics.protocol import critical_calls, side_use, time_split
+from minionbench.records import CallRecord, RequestRecord
+from minionbench.units import seconds
+from tests.making import ns, record, reply
+
+
+def call(
+    side: Side,
+    planned: float,
+    sent: float | None,
+    end: float,
+    *,
+    admitted: float | None = None,
+    usage: Usage | None = None,
+) -> CallRecord:
+    made = reply(planned, sent, (), admitted=admitted, end=end)
+    made = msgspec.structs.replace(made, usage=usage)
+    return CallRecord(side=side, role="worker", round=0, job=None, prompt=None, reply=made)
+
+
+def of(*calls: CallRecord) -> RequestRecord:
+    return msgspec.structs.replace(record(), calls=calls)
+
+
+def test_the_parts_of_the_time_add_up_along_the_critical_path() -> None:
+    request = of(
+        call("remote", 0, 1, 100),
+        call("local", 100, 102, 150),
+        call("local", 100, 152, 180, admitted=150),
+        call("remote", 200, 201, 300),
+    )
+    assert [c.reply.end_ns for c in critical_calls(request)] == [ns(100), ns(180), ns(300)]
+    split = time_split(request)
+    assert split is not None
+    assert split.total_s == pytest.approx(0.3)
+    assert split.remote_s == pytest.approx(0.198)
+    assert split.local_s == pytest.approx(0.028)
+    assert split.queueing_s == pytest.approx(0.05)
+    assert split.paused_s == pytest.approx(0.02)
+    assert split.harness_s == pytest.approx(0.004)
+    assert split.critical_calls == 3
+
+
+def test_a_call_that_was_never_sent_leaves_the_split_unknown() -> None:
+    assert time_split(of(call("local", 0, None, 5))) is None
+    assert time_split(of()) is None
+    unended = msgspec.structs.replace(
+        call("local", 0, 1, 5),
+        reply=reply(0, 1, (), outcome="cut", end_ns=None),  # type: ignore[arg-type]
+    )
+    assert time_split(of(unended)) is None
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(*[st.integers(0, 50)] * 3), min_size=1, max_size=4),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_the_parts_always_add_up_to_the_whole(batches: list[list[tuple[int, int, int]]]) -> None:
+    at, calls = 0, []
+    for batch in batches:
+        ends = []
+        for index, (queue, lag, length) in enumerate(batch):
+            admitted = at + queue
+            ends.append(admitted + lag + length + 1)
+            side: Side = "local" if index % 2 else "remote"
+            calls.append(call(side, at, admitted + lag, ends[-1], admitted=admitted))
+        at = max(ends)
+    split = time_split(of(*calls))
+    assert split is not None
+    parts = split.local_s + split.remote_s + split.queueing_s + split.paused_s + split.harness_s
+    assert parts == pytest.approx(split.total_s)
+    assert split.total_s == seconds(ns(at))
+    assert split.harness_s >= -1e-12
+    assert split.critical_calls == len(batches)
+
+
+def test_tokens_are_summed_side_by_side_and_never_guessed() -> None:
+    usage = Usage(prompt_tokens=10, completion_tokens=3, cached_tokens=4)
+    request = of(
+        call("remote", 0, 1, 5, usage=usage),
+        call("remote", 5, 6, 9, usage=Usage(prompt_tokens=1, completion_tokens=1)),
+        call("local", 9, 10, 12),
+    )
+    remote = side_use(request, "remote")
+    assert (remote.calls, remote.prompt_tokens, remote.completion_tokens) == (2, 11, 4)
+    assert (remote.cached_tokens, remote.reasoning_tokens) == (4, 0)
+    local = side_use(request, "local")
+    assert local.calls == 1
+    assert local.prompt_tokens is local.completion_tokens is local.cached_tokens is None
+    assert side_use(of(), "local").prompt_tokens == 0
