@@ -8,11 +8,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from bench import accuracy, engine_overhead, startup
+from bench import accuracy, autobench, engine_overhead, startup
 
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "startup": startup.measure,
     "engine_overhead": engine_overhead.measure,
+    "autobench": autobench.measure,
     "accuracy": accuracy.measure,
 }
 

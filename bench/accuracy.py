@@ -58,6 +58,8 @@ class Load:
     ttft_p99_target_ms: float
     cpu_ratio_target: float | None = None
     """Own CPU ÷ CPU of the C client's loop; None where it is not asked."""
+    tokens: int = TOKENS
+    """Tokens of each answer."""
 
 
 SINGLE = Load(1, 100, 1, ttft_p50_target_ms=0.1, ttft_p99_target_ms=0.5)
@@ -82,13 +84,13 @@ class Client:
     """Tokens of the request by the client's own reckoning; None where it has none."""
 
 
-def ask_requests(count: int) -> tuple[Request, ...]:
+def ask_requests(count: int, tokens: int = TOKENS) -> tuple[Request, ...]:
     """The requests, each a little different, as the reference client asks them too."""
     return tuple(
         Request(
             item_id=f"accuracy-{index}",
             messages=(Message("user", f"Please answer request number {index}."),),
-            limits=Limits(max_output_tokens=TOKENS),
+            limits=Limits(max_output_tokens=tokens),
             source="bench",
             input_tokens=5,
         )
@@ -114,9 +116,9 @@ def run_minionbench(server: GroundTruthServer, load: Load) -> Client:
             stop=StopSwitch(),
         )
         server.set(ttft_ms=200, itl_ms=0)  # all answers at once: every connection is opened
-        runner.run(_phase("warmup", load.connections, load.connections))
+        runner.run(_phase("warmup", load.connections, load))
         server.reset()
-        phase = _phase("measured", load.requests, load.connections)
+        phase = _phase("measured", load.requests, load)
         start_s = _cpu_s()
         records, _ = runner.run(phase)
         cpu_s = _cpu_s() - start_s
@@ -124,13 +126,13 @@ def run_minionbench(server: GroundTruthServer, load: Load) -> Client:
     return _client_of(records, cpu_s)
 
 
-def _phase(phase: RunPhase, requests: int, connections: int) -> Phased:
+def _phase(phase: RunPhase, requests: int, load: Load) -> Phased:
     return Phased(
         cell="accuracy",
         phase=phase,
         repeat=0,
-        requests=tuple(enumerate(ask_requests(requests))),
-        load=ClosedLoop(concurrency=connections),
+        requests=tuple(enumerate(ask_requests(requests, load.tokens))),
+        load=ClosedLoop(concurrency=load.connections),
     )
 
 
@@ -162,7 +164,7 @@ def run_reference_client(server: GroundTruthServer, load: Load) -> Client:
             ("port", server.port),
             ("connections", load.connections),
             ("requests", load.requests),
-            ("tokens", TOKENS),
+            ("tokens", load.tokens),
         ):
             command += [f"--{name}", str(value)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)

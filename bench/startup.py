@@ -5,7 +5,8 @@
 Each figure is the median over several processes of user and system time together, so that a busy
 machine disturbs it little: the overview of the commands; a dry run over a generated registry of
 10,000 models; loading and validating the document that came of it (`load`: that alone, without
-the interpreter's start and the imports; `load_process`: with them).
+the interpreter's start and the imports; `load_process`: with them), and one whose candidates have
+a cell each (`load_cells`).
 """
 
 from __future__ import annotations
@@ -23,11 +24,24 @@ from typing import Any
 
 from bench.ground_truth import BenchError
 from bench.machine import describe_machine
+from minionbench.schema import (
+    BenchmarkCandidate,
+    BenchmarkRun,
+    CellResult,
+    LoadDocument,
+    MetricResult,
+    RecordsReference,
+    RunMetadata,
+    SystemInfo,
+    VerdictDocument,
+    WorkloadDocument,
+    registry_metrics,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 ENTRIES = 10_000
 REPEATS = 5
-TARGETS_S = {"help": 0.15, "dry_run": 2.0, "load": 0.5}
+TARGETS_S = {"help": 0.15, "dry_run": 2.0, "load": 0.5, "load_cells": 0.5}
 
 LOAD_DOCUMENT = """
 import sys, time
@@ -85,6 +99,53 @@ def write_registry(folder: Path, entries: int = ENTRIES) -> Path:
     return registry
 
 
+def write_document(folder: Path, candidates: int = ENTRIES) -> Path:
+    """Writes a document whose candidates have all metrics, and a cell of three more each."""
+
+    def metric(value: float, unit: str) -> MetricResult:
+        interval = {"low": 0.9 * value, "high": 1.1 * value, "level": 0.95}
+        return MetricResult.ok(value, unit=unit, n=30, interval=interval, failed=0)
+
+    cell = CellResult(
+        cell_id="v0.balanced",
+        workload=WorkloadDocument(
+            name="balanced", version=1, source="builtin:balanced@1", seed=0, items=30
+        ),
+        load=LoadDocument(kind="closed", concurrency=1),
+        repeats=3,
+        settings={"temperature": 0.0, "max_output_tokens": 128},
+        metrics={
+            "ttft_s": metric(0.1, "s"),
+            "total_latency_s": metric(1.5, "s"),
+            "tokens_per_sec": metric(90.0, "1/s"),
+        },
+        verdict=VerdictDocument(status="valid"),
+        records=RecordsReference(path="data/records.jsonl", sha256="0" * 64, rows=90),
+    )
+    one = BenchmarkCandidate(
+        version="v0", metrics=registry_metrics(metric(12.5, "ms")), cells=(cell,)
+    )
+    run_id = "benchmark_20260101_000000"
+    run = BenchmarkRun(
+        metadata=RunMetadata(
+            run_id=run_id, timestamp="2026-01-01T00:00:00+00:00", command_line="", dry_run=False
+        ),
+        system_info=SystemInfo(),
+        candidates=tuple(
+            one.model_copy(
+                update={
+                    "version": f"v{i}",
+                    "cells": (cell.model_copy(update={"cell_id": f"v{i}.balanced"}),),
+                }
+            )
+            for i in range(candidates)
+        ),
+    )
+    path = folder / f"{run_id}.json"
+    run.save(path)
+    return path
+
+
 def run_process(command: Sequence[str]) -> tuple[float, str]:
     """CPU seconds of a process and its children, user and system together, and what it printed.
 
@@ -129,10 +190,15 @@ def measure(entries: int = ENTRIES, repeats: int = REPEATS) -> dict[str, Any]:
         cpu_s["load"] = _median_of(lambda: float(run_process(load)[1]), repeats)
         cpu_s["load_process"] = _median_of(lambda: cpu_of_process_s(load), repeats)
         document_mb = document.stat().st_size / 2**20
+        with_cells = write_document(folder, entries)
+        load = [sys.executable, "-c", LOAD_DOCUMENT, str(with_cells)]
+        cpu_s["load_cells"] = _median_of(lambda: float(run_process(load)[1]), repeats)
+        cells_document_mb = with_cells.stat().st_size / 2**20
     return {
         "machine": describe_machine(),
         "registry_entries": entries,
         "document_mb": document_mb,
+        "cells_document_mb": cells_document_mb,
         "cpu_s": cpu_s,
         "met": {name: cpu_s[name]["median"] <= target for name, target in TARGETS_S.items()},
     }

@@ -24,10 +24,11 @@ def _sealed_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     """Keeps tests away from the user's runs, keys, servers and proxies."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.endswith("_API_KEY") or name.lower().endswith("_proxy"):
+            if name.endswith(("_API_KEY", "_BASE_URL")) or name.lower().endswith("_proxy"):
                 patch.delenv(name)
-        for name in ("OLLAMA_HOST", "STATE_DIR", "XDG_STATE_HOME"):
+        for name in ("OLLAMA_HOST", "STATE_DIR", "XDG_STATE_HOME", "MINIONBENCH_PROVIDERS"):
             patch.delenv(name, raising=False)
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         patch.setenv("MILTON_STATE_DIR", str(tmp_path_factory.mktemp("state")))
         yield
 

@@ -34,7 +34,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "simulator",
         "calibrate",
     ),
-    ("compare", "select", "history", "importers", "exporters", "report"),
+    ("compare", "regrading", "select", "history", "importers", "exporters", "report"),
     ("cli", "__main__", "__init__"),
 )
 """A room imports from lower floors only. Rooms are the package's folders and top-level modules."""

@@ -237,6 +237,26 @@ def test_the_key_of_a_server_is_nowhere_in_what_a_run_writes(
     assert key not in captured.out + captured.err
 
 
+def test_a_key_that_is_not_where_the_user_says_is_wrong_usage_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from minionbench.engines.engine import EngineSettings
+
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    asked = settings(
+        None,
+        tmp_path,
+        deployment=Local(None, url="http://127.0.0.1:1/v1"),
+        engine=EngineSettings(api_key_env="NO_SUCH_KEY"),
+    )
+    with pytest.raises(UsageError, match="NO_SUCH_KEY.* is not set"):
+        run_experiment(asked)
+    monkeypatch.setenv("NO_SUCH_KEY", " ")
+    with pytest.raises(UsageError, match="NO_SUCH_KEY.* is empty"):
+        run_experiment(asked)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_cells_of_the_same_workload_get_names_of_their_own(
     random_model: Path, tmp_path: Path
 ) -> None:

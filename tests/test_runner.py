@@ -222,6 +222,35 @@ def test_requests_planned_for_later_are_not_sent_when_the_switch_is_thrown(
     assert all(r.calls[0].reply.sent_ns is None for r in records[1:])
 
 
+def test_an_answer_that_was_whole_when_the_run_was_stopped_counts(
+    server: GroundTruthServer,
+) -> None:
+    server.reset()
+    switch = StopSwitch()
+
+    class StoppedWhileReading(Local):
+        """Throws the switch at the first answer, when those of all four streams are there."""
+
+        def plan(self, request: Request) -> Plan:
+            answer = yield from super().plan(request)
+            if switch.why is None:
+                switch.throw("enough")
+                while sum(seen.end_ns is not None for seen in server.dump()) < 4:
+                    pass
+            return answer
+
+    records, facts, _ = run(
+        server.base_url,
+        9,
+        load=ClosedLoop(concurrency=4),
+        deployment=StoppedWhileReading(),
+        stop=switch,
+    )
+    assert facts.given_up == "enough"
+    assert [record.outcome for record in records].count(Outcome.OK) >= 4
+    assert all(record.answer for record in records if record.ok)
+
+
 def test_without_text_a_record_holds_neither_prompt_nor_answer(server: GroundTruthServer) -> None:
     records, _, _ = run(server.base_url, 1, keep_text=False)
     call = records[0].calls[0]

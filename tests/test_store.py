@@ -103,6 +103,30 @@ def test_an_undefined_variable_in_the_state_directory_is_an_error() -> None:
         state_dir({"MILTON_STATE_DIR": "~nobody-of-that-name/state"})
 
 
+@pytest.mark.parametrize("home", [{"HOME": ""}, {"HOME": "here"}, {}])
+def test_without_a_home_in_the_environment_the_users_own_is_taken(home: dict[str, str]) -> None:
+    import pwd
+
+    own = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    assert state_dir(home) == own / ".local" / "state" / "milton"
+    assert state_dir({"STATE_DIR": "~/state", **home}) == own / "state"
+
+
+@pytest.mark.parametrize("home", ["", "here"])
+def test_a_user_without_a_home_is_told_what_to_set(
+    home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that runs under a number that no user has."""
+    import pwd
+
+    def unknown(_: int) -> pwd.struct_passwd:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    with pytest.raises(SetupError, match=r"Set \$MILTON_STATE_DIR"):
+        state_dir({"HOME": home})
+
+
 def test_documents_lie_in_the_folder_asked_for_or_in_the_state_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

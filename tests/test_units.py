@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minionbench import units
-from minionbench.units import duration, seconds, significant
+from minionbench.units import duration, number_of, seconds, significant
 
 
 @pytest.mark.parametrize(
@@ -104,3 +104,16 @@ def test_the_factors_agree_with_each_other() -> None:
     assert units.NS_PER_MS * units.MS_PER_S == units.NS_PER_S == 10**9
     assert units.BYTES_PER_GB == units.BYTES_PER_MB * 1_024 == 2**30
     assert units.J_PER_WH == 60 * 60
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(0, "0 requests"), (1, "1 request"), (2, "2 requests"), (1_500, "1,500 requests")],
+)
+def test_a_count_has_its_noun_in_the_right_number(count: int, words: str) -> None:
+    assert number_of(count, "request") == words
+
+
+def test_a_plural_that_is_more_than_an_s_is_given() -> None:
+    assert number_of(1, "request was", "requests were") == "1 request was"
+    assert number_of(2, "request was", "requests were") == "2 requests were"

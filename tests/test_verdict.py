@@ -3,7 +3,7 @@ tell."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from minionbench.records import RequestRecord
 from minionbench.schema import ReasonDocument, VerdictDocument
 from minionbench.verdict import NotChecked, Passed, Reason, RunFacts, Verdict, judge, worst
 from minionbench.verdict.evidence import Evidence
+from minionbench.verdict.finding import Finding
 from minionbench.verdict.judge import RULES
 from tests.making import ns, record, record_of, reply, stream
 
@@ -72,7 +73,10 @@ def test_a_run_without_fault_is_valid() -> None:
     verdict = judge(steady(), GOOD)
     assert verdict.status == "valid"
     assert verdict.reasons == ()
-    assert {n.rule for n in verdict.not_checked} == {"forced_length", "repeat_spread"}
+    assert {n.rule for n in verdict.not_checked} == {
+        *("forced_length", "repeat_spread", "truncated_prompt"),
+        *("reasoning", "reasoning_count", "inline_reasoning"),
+    }
 
 
 def test_every_rule_gives_exactly_one_finding_of_its_own_name() -> None:
@@ -289,7 +293,7 @@ def test_an_answer_that_arrives_all_at_once_was_buffered() -> None:
     assert found.measured == pytest.approx(1 / 21)
     assert "TTFT is their total latency" in found.message
     assert isinstance(finding("buffered", [*steady(), record(events=[100], item="one")]), Passed)
-    assert isinstance(finding("buffered", steady(usage=None)), NotChecked)
+    assert isinstance(finding("buffered", steady(usage=None, engine=None)), NotChecked)
 
 
 @pytest.mark.parametrize(
@@ -334,12 +338,13 @@ def test_one_token_that_has_no_event_of_its_own_is_no_lump() -> None:
 
 
 def test_lumps_cannot_be_seen_without_a_count_or_a_second_event() -> None:
-    assert isinstance(finding("lumped_events", steady(usage=None)), NotChecked)
+    assert isinstance(finding("lumped_events", steady(usage=None, engine=None)), NotChecked)
     assert isinstance(finding("lumped_events", steady(event_ns=(ns(110),))), NotChecked)
 
 
 def test_uncounted_tokens_cannot_be_checked() -> None:
-    assert isinstance(finding("token_count", steady(usage=None)), NotChecked)
+    uncounted = steady(usage=None, engine=None)
+    assert isinstance(finding("token_count", uncounted), NotChecked)
 
 
 def test_a_forced_length_that_was_not_produced_is_suspect() -> None:
@@ -365,6 +370,52 @@ def test_a_prompt_from_the_cache_where_none_should_be_is_not_cold(warm: dict[str
 def test_the_opening_of_the_chat_template_may_be_cached() -> None:
     opening = first(20, engine=EngineTimings(cached_tokens=16))
     assert isinstance(finding("warm_prefix", opening, GOOD), Passed)
+
+
+@pytest.mark.parametrize(("cached", "found"), [(42, Passed), (43, Reason)])
+def test_the_template_explains_as_many_cached_tokens_as_a_prompt_of_one_word_has(
+    cached: int, found: type[Finding]
+) -> None:
+    warm = first(20, engine=EngineTimings(cached_tokens=cached))
+    judged = finding("warm_prefix", warm, facts(template_tokens=40))
+    assert isinstance(judged, found)
+    if isinstance(judged, Reason):
+        assert "of which the chat template explains 42 at most" in judged.message
+
+
+@pytest.mark.parametrize(
+    ("tokens", "context", "severity"),
+    [
+        (100, 4096, None),
+        (34, None, None),
+        (33, None, "invalid"),
+        (100, 101, None),
+        (100, 100, "invalid"),
+        (101, 100, "invalid"),
+    ],
+)
+def test_a_prompt_that_was_cut_is_seen_by_its_count(
+    tokens: int, context: int | None, severity: str | None
+) -> None:
+    """The reference tokenizer counts 100."""
+    cut = first(20, usage=Usage(prompt_tokens=tokens, completion_tokens=5))
+    judged = finding("truncated_prompt", cut, facts(context_tokens=context))
+    if severity is None:
+        assert isinstance(judged, Passed)
+    else:
+        assert isinstance(judged, Reason)
+        assert judged.severity == severity
+        assert "100 % of the prompts only in part" in judged.message
+
+
+def test_one_cut_prompt_of_twenty_is_suspect() -> None:
+    whole = steady(usage=Usage(prompt_tokens=90))
+    cut = steady(usage=Usage(prompt_tokens=5))
+    assert reason("truncated_prompt", [*cut[:1], *whole[1:]]).severity == "suspect"
+
+
+def test_without_the_servers_count_no_prompt_is_judged() -> None:
+    assert isinstance(finding("truncated_prompt", steady(usage=None)), NotChecked)
 
 
 def test_a_cache_is_not_judged_where_it_is_wanted_or_says_nothing() -> None:
@@ -528,6 +579,165 @@ def test_a_hybrid_request_is_judged_by_all_its_calls() -> None:
     ]
     assert isinstance(finding("failures", several), Passed)
     assert isinstance(finding("start_lag", several), Passed)
+
+
+# --- the limits: a value that is exactly at one passes, one just above it does not
+
+
+def mixed(odd: int, of: int, **fields: Any) -> list[RequestRecord]:
+    """So many requests, the first of which are as described."""
+    good: dict[str, Any] = {"engine": EngineTimings(cached_tokens=0, predicted_tokens=5)}
+    different = stream([100] * odd, **(good | fields))
+    return [*different, *stream([100] * of, **good)[odd:]]
+
+
+def at_once(odd: int, of: int) -> list[RequestRecord]:
+    """So many requests, the first of which arrive in one piece."""
+    lumps = [record(0, 0, [100] * 5, item=f"lump-{i}") for i in range(odd)]
+    return [*lumps, *stream([100] * (of - odd))]
+
+
+def of_length(odd: int, of: int, tokens: int = 7) -> list[RequestRecord]:
+    """So many requests for five tokens, the first of which have another number."""
+    return [
+        *stream([100] * odd, forced=5, usage=Usage(completion_tokens=tokens)),
+        *stream([100] * of, forced=5)[odd:],
+    ]
+
+
+SHARES: dict[str, Callable[[int, int], list[RequestRecord]]] = {
+    "failures": lambda odd, of: mixed(odd, of, outcome=Outcome.RESET),
+    "empty_answers": lambda odd, of: mixed(odd, of, event_ns=()),
+    "buffered": at_once,
+    "token_count": lambda odd, of: mixed(odd, of, engine=EngineTimings(predicted_tokens=9)),
+    "forced_length": of_length,
+    "warm_prefix": lambda odd, of: mixed(odd, of, engine=EngineTimings(cached_tokens=17)),
+    "first_merged": lambda odd, of: mixed(odd, of, first_merged=True),
+    "merged_reads": lambda odd, of: mixed(odd, of, merged_events=5),
+    "stamp_source": lambda odd, of: mixed(odd, of, kernel_reads=0),
+}
+"""Rules about a share of the requests, and requests of which a share is odd."""
+
+
+@pytest.mark.parametrize("rule", SHARES)
+def test_one_in_a_hundred_is_accepted_and_one_in_ninety_nine_is_not(rule: str) -> None:
+    at_limit = finding(rule, SHARES[rule](1, 100), GOOD)
+    assert isinstance(at_limit, Passed)
+    assert at_limit.measured == at_limit.limit == 0.01
+    assert reason(rule, SHARES[rule](1, 99), GOOD).severity == "suspect"
+
+
+@pytest.mark.parametrize("rule", ["failures", "empty_answers", "warm_prefix"])
+def test_ten_in_a_hundred_are_suspect_and_ten_in_ninety_nine_invalid(rule: str) -> None:
+    assert reason(rule, SHARES[rule](10, 100), GOOD).severity == "suspect"
+    assert reason(rule, SHARES[rule](10, 99), GOOD).severity == "invalid"
+
+
+@pytest.mark.parametrize(
+    "rule", sorted(SHARES.keys() - {"failures", "empty_answers", "warm_prefix"})
+)
+def test_what_only_blurs_a_measurement_never_makes_it_invalid(rule: str) -> None:
+    assert reason(rule, SHARES[rule](99, 99), GOOD).severity == "suspect"
+
+
+@pytest.mark.parametrize(
+    ("ttft", "lag", "severity"),
+    [
+        (50, 1, None),  # 1 ms, which is more than 1 % of 50 ms
+        (50, 1.001, "suspect"),
+        (50, 10, "suspect"),
+        (50, 10.001, "invalid"),
+        (500, 5, None),  # 1 % of 500 ms, which is more than 1 ms
+        (500, 5.001, "suspect"),
+        (500, 50, "suspect"),
+        (500, 50.001, "invalid"),
+    ],
+)
+def test_the_limit_of_the_start_lag(ttft: float, lag: float, severity: str | None) -> None:
+    found = finding("start_lag", stream([1000] * 20, ttft=ttft, lag=lag))
+    assert getattr(found, "severity", None) == severity
+
+
+@pytest.mark.parametrize(
+    ("ttft", "step", "severity"),
+    [
+        (2, 0.1, None),  # 0.1 ms, which is more than 1 % of 2 ms
+        (2, 0.101, "suspect"),
+        (2, 1, "suspect"),
+        (2, 1.001, "invalid"),
+        (50, 0.5, None),  # 1 % of 50 ms, which is more than 0.1 ms
+        (50, 0.501, "suspect"),
+        (50, 5, "suspect"),
+        (50, 5.001, "invalid"),
+    ],
+)
+def test_the_limit_of_a_clocks_step(ttft: float, step: float, severity: str | None) -> None:
+    found = finding("clock_step", stream([100] * 20, ttft=ttft), facts(clock_step_ns=ns(step)))
+    assert not isinstance(found, NotChecked)
+    assert getattr(found, "severity", None) == severity
+
+
+@pytest.mark.parametrize(("late", "severity"), [(10, None), (10.001, "suspect"), (900, "suspect")])
+def test_the_limit_of_lateness(late: float, severity: str | None) -> None:
+    found = finding("lateness", steady(lateness=late))
+    assert getattr(found, "severity", None) == severity
+
+
+@pytest.mark.parametrize(
+    ("used", "pinned", "severity"), [(50, False, None), (51, False, "suspect"), (999, True, None)]
+)
+def test_the_limit_of_shared_cores(used: float, pinned: bool, severity: str | None) -> None:
+    found = finding("shared_cores", steady(), facts(pinned=pinned, own_cpu_ns=ns(used)))
+    assert getattr(found, "severity", None) == severity
+
+
+@pytest.mark.parametrize(
+    ("tokens", "severity"),
+    [
+        (18, None),  # in ten events: 17/16.2 of the rate, 4.9 % too much
+        (19, "suspect"),  # 18/17.1, 5.3 %
+    ],
+)
+def test_the_limit_of_lumped_events(tokens: int, severity: str | None) -> None:
+    lumped = stream([100] * 20, tokens=10, usage=Usage(completion_tokens=tokens))
+    assert getattr(finding("lumped_events", lumped), "severity", None) == severity
+
+
+@pytest.mark.parametrize(
+    ("tokens", "severity"), [(3, "suspect"), (4, None), (6, None), (7, "suspect")]
+)
+def test_the_token_that_ends_an_answer_may_be_more_or_less(
+    tokens: int, severity: str | None
+) -> None:
+    forced = finding("forced_length", of_length(20, 20, tokens=tokens))
+    assert getattr(forced, "severity", None) == severity
+    counted = finding("token_count", steady(engine=EngineTimings(predicted_tokens=tokens)))
+    assert getattr(counted, "severity", None) == severity
+
+
+@pytest.mark.parametrize(
+    ("factor", "severity"),
+    [(1.0499, None), (1.0501, "suspect"), (0.9501, None), (0.9499, "suspect"), (9.0, "suspect")],
+)
+def test_the_limit_of_a_change(factor: float, severity: str | None) -> None:
+    assert getattr(finding("drift_ttft", drifting(factor)), "severity", None) == severity
+
+
+@pytest.mark.parametrize(
+    ("items", "drifts"),
+    [
+        (11, False),  # and one the other way: 2 · 13/2¹² = 0.0063
+        (12, True),  # 2 · 14/2¹³ = 0.0034
+    ],
+)
+def test_a_change_has_to_be_too_clear_to_be_chance(items: int, drifts: bool) -> None:
+    records = [
+        *drifting(1.5, items=items),
+        record(0, 0, [60, 110], item="other"),
+        record(9000, 9000, [9050, 9090], item="other", repeat=1),
+    ]
+    found = finding("drift_ttft", records)
+    assert isinstance(found, Reason if drifts else Passed)
 
 
 @given(st.permutations(first(4, outcome=Outcome.RESET)))

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from minionbench.deployments.single import Local as Local
+    from minionbench.deployments.single import Remote as Remote
     from minionbench.engines.families import Q1_5B as Q1_5B
     from minionbench.engines.families import Q3B as Q3B
     from minionbench.engines.families import Q8B as Q8B
     from minionbench.engines.families import Quant as Quant
+    from minionbench.engines.remote import Claude as Claude
+    from minionbench.engines.remote import DeepSeek as DeepSeek
+    from minionbench.engines.remote import OpenAI as OpenAI
     from minionbench.experiment import Experiment as Experiment
     from minionbench.workloads.builtin import Balanced as Balanced
     from minionbench.workloads.builtin import Decode as Decode
@@ -29,10 +33,14 @@ _home = {
     "Balanced": "minionbench.workloads.builtin",
     "Decode": "minionbench.workloads.builtin",
     "Local": "minionbench.deployments.single",
+    "Remote": "minionbench.deployments.single",
     "Q1_5B": "minionbench.engines.families",
     "Q3B": "minionbench.engines.families",
     "Q8B": "minionbench.engines.families",
     "Quant": "minionbench.engines.families",
+    "Claude": "minionbench.engines.remote",
+    "DeepSeek": "minionbench.engines.remote",
+    "OpenAI": "minionbench.engines.remote",
 }
 """Where each public name is defined; it is loaded when first used, so that importing is cheap."""
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 from minionbench import __version__
-from minionbench.engines.engine import EngineFacts
+from minionbench.engines.engine import EngineFacts, HeldMemory
 from minionbench.load import ClosedLoop, Load
 from minionbench.measuring import Cell, Measured
 from minionbench.meters.memory import MemoryReading
+from minionbench.meters.vram import VramReading
 from minionbench.metrics.candidate import CellSummary, candidate_metrics
 from minionbench.metrics.cell import cell_metrics
 from minionbench.metrics.value import MetricValue, ok, skipped
+from minionbench.quality.grading.accuracy import METRIC as ACCURACY
+from minionbench.quality.grading.accuracy import accuracy
+from minionbench.run_plan import RunPlan
 from minionbench.schema import (
     BenchmarkCandidate,
+    BenchmarkRun,
     CellResult,
     Factors,
     LoadDocument,
@@ -31,15 +37,15 @@ from minionbench.system import GitFacts
 from minionbench.units import BYTES_PER_MB
 from minionbench.verdict import Verdict, judge
 
-NO_GPU_METER = "no accelerator memory was measured: this version reads none"
 MOST_DEVICES = 3
 """Devices of an engine that a reason names."""
 THROUGHPUT = ("output_tokens_per_sec", "requests_per_sec", "goodput_per_sec")
+REMOTE_MEMORY = "the model runs on somebody else's machine, whose memory cannot be seen"
 RESUMED = "the cell was measured in parts, with a pause between them"
 
 
 def metadata(
-    folder: RunFolder,
+    begun: RunFolder | RunPlan,
     git: GitFacts,
     *,
     command_line: str,
@@ -47,21 +53,57 @@ def metadata(
     seed: int | None,
     finished: bool,
     notes: Sequence[str] = (),
+    program_version: str = __version__,
 ) -> RunMetadata:
-    """The document's head."""
+    """The document's head; `begun` says which run it is and when it began."""
     return RunMetadata(
-        run_id=folder.run_id,
-        timestamp=folder.timestamp,
+        run_id=begun.run_id,
+        timestamp=begun.timestamp,
         git_sha=git.sha,
         git_branch=git.branch,
         git_dirty=git.dirty,
         command_line=command_line,
         dry_run=dry_run,
-        program_version=__version__,
+        program_version=program_version,
         seed=seed,
         finished=finished,
         notes=tuple(notes),
     )
+
+
+def document(
+    plan: RunPlan,
+    candidate: BenchmarkCandidate,
+    *,
+    finished: bool,
+    dry_run: bool = False,
+    stamps: str | None = None,
+    notes: Sequence[str] = (),
+) -> BenchmarkRun:
+    """The document of a run by its plan, however the run came to its end.
+
+    `stamps` is where the receive stamps came from; None where there were none.
+    """
+    return BenchmarkRun(
+        metadata=metadata(
+            plan,
+            plan.git,
+            command_line=plan.command_line,
+            dry_run=dry_run,
+            seed=plan.seed,
+            finished=finished and not _ended_early(candidate),
+            notes=notes,
+            program_version=plan.program_version,
+        ),
+        system_info=plan.system.model_copy(update={"stamp_source": stamps}),
+        candidates=(candidate,),
+    )
+
+
+def _ended_early(candidate: BenchmarkCandidate) -> bool:
+    """Whether a cell was given up: its engine had ended, or failure followed failure."""
+    reasons = (reason for cell in candidate.cells for reason in cell.verdict.reasons)
+    return any(r.rule == "incomplete" and r.severity != "note" for r in reasons)
 
 
 def measured_candidate(
@@ -79,10 +121,10 @@ def measured_candidate(
     notes = list(engine.notes)
     for outcome in measured:
         cell = outcome.cell
-        metrics = speed_metrics(outcome) | memory_metrics(outcome.memory, engine)
+        metrics = speed_metrics(outcome) | answer_metrics(outcome) | memory_metrics(outcome, engine)
         verdict = judge(outcome.records, outcome.facts)
         reference = records.reference(cell.cell_id)
-        cells.append(measured_cell(cell, metrics, verdict, settings, reference))
+        cells.append(measured_cell(cell, metrics, verdict, settings, reference, outcome.servers))
         if outcome.given_up is not None:
             notes.append(f"{cell.cell_id} ended early: {outcome.given_up}")
         summaries.append(cell_summary(cell, metrics, cold=cold))
@@ -107,6 +149,11 @@ def speed_metrics(outcome: Measured) -> dict[str, MetricValue]:
     return metrics
 
 
+def answer_metrics(outcome: Measured) -> dict[str, MetricValue]:
+    """The metric of a cell that says how right its answers are."""
+    return {ACCURACY: accuracy(outcome.records)}
+
+
 def streams_of(cell: Cell) -> int | None:
     """Streams of a closed loop; None for another load."""
     return cell.load.concurrency if isinstance(cell.load, ClosedLoop) else None
@@ -127,8 +174,13 @@ def measured_cell(
     verdict: Verdict,
     settings: Mapping[str, Any],
     records: RecordsReference | None,
+    servers: Mapping[str, Any] = MappingProxyType({}),
 ) -> CellResult:
-    """A cell as the document carries it."""
+    """A cell as the document carries it.
+
+    `servers` is what the servers say of their own work: it stands in the settings under `server`,
+    beside what was measured.
+    """
     return CellResult(
         cell_id=cell.cell_id,
         workload=WorkloadDocument(
@@ -140,7 +192,12 @@ def measured_cell(
         ),
         load=load_document(cell.load, cell.seed),
         repeats=cell.repeats,
-        settings={**settings, **asked(cell), "warmup_requests": len(cell.warmup)},
+        settings={
+            **settings,
+            **asked(cell),
+            "warmup_requests": len(cell.warmup),
+            **({"server": dict(servers)} if servers else {}),
+        },
         metrics={name: metric_result(value) for name, value in metrics.items()},
         verdict=verdict_document(verdict),
         records=records,
@@ -175,9 +232,20 @@ def engine_flags(engine: EngineFacts) -> dict[str, Any]:
     """How the engine ran, as plain values; what is not known is left out."""
     flags = {
         name: value
-        for name in ("threads", "context_tokens", "slots", "gpu_layers", "cache_prompt")
+        for name in (
+            "threads",
+            "context_tokens",
+            "slots",
+            "gpu_layers",
+            "cache_prompt",
+            "cold_by",
+            "base_url",
+            "dialect",
+        )
         if (value := getattr(engine, name)) is not None
     }
+    if engine.insecure:
+        flags["insecure"] = True
     if engine.engine_cpus is not None:
         flags["engine_cpus"] = list(engine.engine_cpus)
     return flags
@@ -198,15 +266,16 @@ def _candidate(
     notes: Sequence[str],
 ) -> BenchmarkCandidate:
     file = engine.model_file
-    quantization = file.quantization if file is not None else None
+    quantization = file.quantization if file is not None else engine.quantization
+    size = file.file_size_bytes if file is not None else engine.file_size_bytes
     return BenchmarkCandidate(
         version=factors.model,
         model_type=_model_type(quantization),
         model_path=engine.model_path,
         base_model=file.name if file is not None else None,
         quantization=quantization,
-        file_size_mb=file.file_size_bytes / BYTES_PER_MB if file is not None else None,
-        parameter_count=file.parameter_count if file is not None else None,
+        file_size_mb=size / BYTES_PER_MB if size is not None else None,
+        parameter_count=file.parameter_count if file is not None else engine.parameter_count,
         metrics=metrics,
         factors=factors,
         cells=cells,
@@ -220,41 +289,72 @@ def _model_type(quantization: str | None) -> Literal["base", "quantized"] | None
     return "base" if quantization.upper() in ("F32", "F16", "BF16") else "quantized"
 
 
-def memory_metrics(
-    reading: MemoryReading, engine: EngineFacts | None = None
-) -> dict[str, MetricValue]:
-    """`peak_ram_mb` and `peak_vram_mb` of a cell.
+def memory_metrics(outcome: Measured, engine: EngineFacts) -> dict[str, MetricValue]:
+    """`peak_ram_mb` and `peak_vram_mb` of a cell."""
+    if engine.remote:
+        return {name: skipped(name, REMOTE_MEMORY) for name in ("peak_ram_mb", "peak_vram_mb")}
+    return {
+        "peak_ram_mb": ram_metric(outcome.memory),
+        "peak_vram_mb": vram_metric(outcome.vram, engine)
+        if outcome.held is None
+        else _held(outcome.held, engine),
+    }
 
-    The peak counts from the engine's start: loading the model belongs to what it needs.
-    """
+
+def ram_metric(reading: MemoryReading) -> MetricValue:
+    """`peak_ram_mb`; the peak counts from the engine's start: loading the model belongs to what it needs."""
+    if reading.peak_mb is None:
+        return skipped("peak_ram_mb", reading.reason or "the memory was not measured")
     cross_check = {}
     if reading.proportional_bytes is not None:
         cross_check["proportional_set_mb"] = reading.proportional_bytes / BYTES_PER_MB
+    return ok(
+        "peak_ram_mb",
+        reading.peak_mb,
+        method=f"{reading.method} of the resident set",
+        since="start of the engine",
+        processes=reading.processes,
+        samples=reading.samples,
+        **cross_check,
+    )
+
+
+def _held(held: HeldMemory, engine: EngineFacts) -> MetricValue:
+    """What a server of somebody else's says that the model takes."""
+    if held.vram_bytes == 0:
+        why = f"{engine.name} holds no part of the model in an accelerator"
+        return skipped("peak_vram_mb", why, method=held.method)
+    total = {} if held.total_bytes is None else {"of_total_mb": held.total_bytes / BYTES_PER_MB}
+    return ok("peak_vram_mb", held.vram_bytes / BYTES_PER_MB, method=held.method, **total)
+
+
+def vram_metric(reading: VramReading, engine: EngineFacts) -> MetricValue:
+    """`peak_vram_mb`, or why an engine of ours holds none that can be measured."""
     if reading.peak_mb is None:
-        ram = skipped("peak_ram_mb", reading.reason or "the memory was not measured")
-    else:
-        ram = ok(
-            "peak_ram_mb",
-            reading.peak_mb,
-            method=f"{reading.method} of the resident set",
-            since="start of the engine",
-            processes=reading.processes,
-            samples=reading.samples,
-            **cross_check,
-        )
-    return {"peak_ram_mb": ram, "peak_vram_mb": skipped("peak_vram_mb", _no_vram(engine))}
+        why = _no_accelerator(engine) or reading.reason or "the GPU memory was not measured"
+        return skipped("peak_vram_mb", why)
+    return ok(
+        "peak_vram_mb",
+        reading.peak_mb,
+        method="largest sample of what the NVIDIA driver accounts to the engine's processes",
+        since="the engine was ready",
+        devices=list(reading.devices),
+        processes=reading.processes,
+        samples=reading.samples,
+        failed_samples=reading.failed_samples,
+    )
 
 
-def _no_vram(engine: EngineFacts | None) -> str:
-    """Why no accelerator memory was measured."""
-    if engine is None or not engine.embedded or engine.devices is None:
-        return NO_GPU_METER
+def _no_accelerator(engine: EngineFacts) -> str | None:
+    """Why an engine of ours holds no accelerator's memory; None where it may hold some."""
+    if not engine.embedded or engine.devices is None:
+        return None
     if engine.gpu_layers == 0:
         return "the engine was told to hold no layer on an accelerator"
     if engine.has_gpu is False:
         named = ", ".join(engine.devices[:MOST_DEVICES]) or "the processor"
         return f"the engine has no accelerator: it computes on {named}"
-    return NO_GPU_METER
+    return None
 
 
 def metric_result(value: MetricValue) -> MetricResult:

@@ -166,6 +166,10 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """Largest user stamp − kernel stamp: our own delay in reading. None without kernel stamps."""
 
 
+_LIMIT_REASONS = ("length", "max_tokens", "max_output_tokens", "model_context_window_exceeded")
+"""Words of the protocols for an answer that ended at a limit."""
+
+
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """What came back from one call, and when.
 
@@ -179,6 +183,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """Visible text; None when nothing was received, or when texts are not kept."""
     reasoning: str | None = None
     finish_reason: str | None = None
+    """Why the answer ended, in the protocol's own word."""
     model: str | None = None
     """The model's name as the server reported it."""
     request_id: str | None = None
@@ -203,6 +208,11 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     replaced_connections: int = 0
     """Kept-alive connections found closed by the server when the request was to be sent."""
     arrival: Arrival | None = None
+
+    @property
+    def cut_at_limit(self) -> bool:
+        """Whether the answer ended at a limit on its length, not by itself."""
+        return self.finish_reason in _LIMIT_REASONS
 
     @property
     def first_token_ns(self) -> int | None:
@@ -260,10 +270,13 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     """How long each part of a call may take, in seconds."""
 
     connect_s: float = 10.0
+    """For the connection, a proxy's tunnel and the TLS handshake together."""
     first_byte_s: float = 300.0
-    """From the last byte sent to the first received: queueing and prefill of a long prompt."""
+    """From the last byte sent to the first of the answer's body: queueing, loading and prefill of
+    a long prompt. A head alone is no answer yet, since servers send it before they begin."""
     idle_s: float = 60.0
-    """Between two reads of an answer that has begun."""
+    """Between two reads of an answer whose body has begun; comments that keep it alive count. A
+    model that reasons unseen in the middle of an answer needs as much as that takes."""
     total_s: float = 900.0
     """From the first byte sent to the end."""
 
@@ -313,6 +326,8 @@ class Manners(msgspec.Struct, frozen=True, kw_only=True):
     switch: ReasoningSwitch = "none"
     raw: bool = False
     """Whether prompts go to the completions route as plain text, without a chat template."""
+    closing_mark: bool = True
+    """Whether the dialect's own mark closes a stream; without it the finish reason does."""
 
 
 class Endpoint:

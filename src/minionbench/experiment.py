@@ -3,42 +3,46 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from minionbench.assembly import (
+    document,
     engine_flags,
     engine_name,
     measured_candidate,
-    metadata,
     stamp_source,
     unmeasured_candidate,
 )
-from minionbench.deployments.single import Local
+from minionbench.deployments.single import Local, Remote
 from minionbench.engines.catalog import ModelSpec, open_engine
-from minionbench.engines.engine import Engine, EngineFacts, EngineSettings
+from minionbench.engines.engine import EngineFacts, EngineSettings
 from minionbench.engines.families import LocalQuant, pick
-from minionbench.engines.llamacpp import DEFAULT_CONTEXT_TOKENS
+from minionbench.engines.keys import look_up
+from minionbench.engines.providers import providers
+from minionbench.engines.remote import RemoteModel
 from minionbench.errors import DeploymentError, UsageError
-from minionbench.exchange import Request
+from minionbench.exchange import Reasoning, Request
 from minionbench.load import ClosedLoop, Load
 from minionbench.measuring import (
     INTERRUPTED,
     Cell,
-    Measured,
     Observer,
     Silent,
     measure,
     stopped_by_signals,
 )
+from minionbench.run_plan import RunPlan
 from minionbench.runner import StopSwitch
 from minionbench.schema import BenchmarkCandidate, BenchmarkRun, Factors, MetricResult
 from minionbench.store import RunFolder, reserve, runs_dir
 from minionbench.system import git_facts, redact, redact_text, system_info
+from minionbench.units import number_of
+from minionbench.wire.reasoning import reasoning_fields, reasoning_tokens
+from minionbench.workloads.items import named_requests, other_requests
 from minionbench.workloads.workload import Workload
 
 DEFAULT_REQUESTS = 10
@@ -55,14 +59,24 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     workloads: tuple[Workload, ...]
-    deployment: Local
+    deployment: Local | Remote
     quant: LocalQuant | None = None
     reasoning: bool | None = None
     """Whether the model is to reason; None leaves it to the model's own default."""
+    reasoning_effort: str | None = None
+    """How hard, in the server's own word; None for the server's default."""
+    reasoning_budget: int | None = None
+    """Most tokens of reasoning, apart from those of the answer; None for the server's default."""
+    remote_model: RemoteModel | str | None = None
+    """The model of a remote deployment, where the deployment itself names none."""
+    max_total_tokens: int | None = None
+    """Most tokens of prompts and answers together, warm-up included; None for no limit."""
     num_requests: int = DEFAULT_REQUESTS
     """Different items of each workload."""
     warmup: int = DEFAULT_WARMUP
     """Items of each workload that are asked beforehand; none of them is measured."""
+    items: tuple[str, ...] | None = None
+    """Ids of the items to be asked, in this order, in place of so many drawn by the seed."""
     repeats: int = DEFAULT_REPEATS
     """How often each item is asked."""
     seed: int = 0
@@ -83,6 +97,36 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
                 raise UsageError(f"The {name} is {value}; it must be at least {least}")
         if not self.workloads:
             raise UsageError("No workload is named")
+        if self.items is not None and not self.items:
+            raise UsageError("The list of items is empty")
+        for name, limit in (
+            ("budget of reasoning", self.reasoning_budget),
+            ("budget of tokens", self.max_total_tokens),
+        ):
+            if limit is not None and limit < 1:
+                raise UsageError(f"The {name} is {limit}; it must be at least 1")
+        if self.reasoning is False and (self.reasoning_effort or self.reasoning_budget):
+            raise UsageError("Reasoning is switched off: it has neither effort nor budget")
+
+    @property
+    def reasoning_wish(self) -> Reasoning | None:
+        """Whether and how the model is to reason; None leaves it to the model.
+
+        To name an effort or a budget is to ask for reasoning.
+        """
+        named = self.reasoning_effort is not None or self.reasoning_budget is not None
+        if self.reasoning is None and not named:
+            return None
+        return Reasoning(
+            on=self.reasoning is not False,
+            effort=self.reasoning_effort,
+            budget_tokens=self.reasoning_budget,
+        )
+
+    @property
+    def remote(self) -> bool:
+        """Whether the model runs on somebody else's machine."""
+        return isinstance(self.deployment, Remote)
 
 
 class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,15 +164,17 @@ class Experiment:
     """One deployment measured over one workload or several.
 
     As in `Experiment(workload=Prefill(), deployment=Local("llama3.2"), reasoning=False,
-    quant=Q3B()).run()`, which returns the run's document and saves it in the state directory.
+    quant=Q3B()).run()`, or with `deployment=Remote(), remote_model=OpenAI("gpt-…")`; `run` returns
+    the run's document and saves it in the state directory.
     """
 
     def __init__(
         self,
         workload: Workload | Sequence[Workload],
-        deployment: Local | None = None,
+        deployment: Local | Remote | None = None,
         reasoning: bool | None = None,
         quant: LocalQuant | None = None,
+        remote_model: RemoteModel | str | None = None,
         **settings: Any,
     ) -> None:
         """The further `settings` are fields of `RunSettings`.
@@ -145,9 +191,10 @@ class Experiment:
             )
         self.settings = RunSettings(
             workloads=workloads,
-            deployment=deployment or Local(),
+            deployment=deployment or (Local() if remote_model is None else Remote()),
             reasoning=reasoning,
             quant=quant,
+            remote_model=remote_model,
             **settings,
         )
         self.path: Path | None = None
@@ -174,12 +221,15 @@ def run_experiment(
 
     `argv` is the command that the document shows; None takes this process's own.
 
-    Raises UsageError for settings that contradict each other, SetupError when the results cannot
-    be kept.
+    Raises UsageError for settings that contradict each other or name a key that is not there,
+    SetupError when the results cannot be kept.
     """
     observer = observer or Silent()
     spec = _model(settings)
+    _check_dialect(spec, settings.engine.dialect)
     cells = _cells(settings)
+    if not settings.dry_run:
+        _require_named_key(settings.engine)
     with reserve(runs_dir(settings.output_dir)) as folder:
         try:
             run, interrupted = _run(settings, spec, cells, folder, observer, argv)
@@ -199,94 +249,126 @@ def _run(
 ) -> tuple[BenchmarkRun, bool]:
     stop = StopSwitch()
     observer.plan(folder.run_id, spec.text, cells)
-    system = system_info()
-    git = git_facts()
+    plan = RunPlan.drawn(
+        cells,
+        system_info(),
+        _factors(settings, spec, None),
+        run_id=folder.run_id,
+        timestamp=folder.timestamp,
+        command_line=redact(sys.argv if argv is None else argv),
+        seed=settings.seed,
+        git=git_facts(),
+        settings=_cell_settings(settings, cells),
+        cold=None if settings.engine.cache_prompt else True,
+    )
+    stamps = None
     notes: list[str] = []
     if settings.dry_run:
         candidate = unmeasured_candidate(
-            _factors(settings, spec, None), MetricResult.skipped("dry run: nothing was measured")
+            plan.factors, MetricResult.skipped("dry run: nothing was measured")
         )
         notes.extend(f"planned: {_describe(cell)}" for cell in cells)
     else:
-        candidate, source = _measure(settings, spec, cells, folder, observer, stop)
-        system = system.model_copy(update={"stamp_source": source})
+        folder.keep_plan(plan.encoded())
+        candidate, stamps = _measure(settings, spec, cells, plan, folder, observer, stop)
     interrupted = stop.why is not None
     if interrupted:
         notes.append(f"{INTERRUPTED} before all its requests were sent")
-    document = BenchmarkRun(
-        metadata=metadata(
-            folder,
-            git,
-            command_line=redact(sys.argv if argv is None else argv),
-            dry_run=settings.dry_run,
-            seed=settings.seed,
-            finished=not interrupted and not _ended_early(candidate),
-            notes=notes,
-        ),
-        system_info=system,
-        candidates=(candidate,),
+    run = document(
+        plan,
+        candidate,
+        finished=not interrupted,
+        dry_run=settings.dry_run,
+        stamps=stamps,
+        notes=notes,
     )
-    return document, interrupted
+    return run, interrupted
 
 
 def _measure(
     settings: RunSettings,
     spec: ModelSpec,
     cells: Sequence[Cell],
+    plan: RunPlan,
     folder: RunFolder,
     observer: Observer,
     stop: StopSwitch,
 ) -> tuple[BenchmarkCandidate, str | None]:
     """The candidate, and where its receive stamps came from."""
-    observer.stage(f"starting {spec.text or redact_text(settings.deployment.url or '')}")
-    cold = None if settings.engine.cache_prompt else True
+    doing = "asking for" if settings.remote else "starting"
+    observer.stage(f"{doing} {spec.text or redact_text(settings.deployment.url or '')}")
     stop.heeded = False
     try:
         with (
             stopped_by_signals(stop),
             open_engine(
-                spec, _engine_settings(settings, cells), log_folder=folder.log_folder()
+                spec,
+                _engine_settings(settings, cells),
+                log_folder=folder.log_folder(),
+                say=observer.stage,
             ) as engine,
         ):
-            _set_reasoning(engine, settings.reasoning)
+            wish = settings.reasoning_wish
+            if wish is not None:
+                engine.set_reasoning(wish)
+                # What cannot be said to the server is found out before anything is sent.
+                reasoning_fields(engine.endpoint.reasoning, engine.endpoint.manners.switch)
+            facts = engine.facts
+            plan = plan.with_engine(facts, _factors(settings, spec, facts))
+            if not engine.endpoint.manners.temperature:
+                plan = msgspec.structs.replace(plan, settings=plan.settings | {"temperature": None})
+            folder.keep_plan(plan.encoded())
             journal = folder.journal()
             stop.heeded = True
             measured = measure(
                 cells,
                 settings.deployment,
-                {"local": engine},
+                {settings.deployment.sides[0]: engine},
                 journal,
                 stop=stop,
                 observer=observer,
                 keep_text=settings.keep_text,
-                cold=cold,
+                cold=plan.cold,
+                reasoning=plan.factors.reasoning,
+                max_total_tokens=settings.max_total_tokens,
             )
-            facts = engine.facts
     except DeploymentError as error:
         failed = MetricResult.error(str(error))
         return unmeasured_candidate(_factors(settings, spec, None), failed), None
     observer.stage("computing the metrics")
     candidate = measured_candidate(
-        measured,
-        _factors(settings, spec, facts),
-        facts,
-        journal.finish(),
-        _cell_settings(settings, measured),
-        cold=cold,
+        measured, plan.factors, facts, journal.finish(), plan.settings, cold=plan.cold
     )
     return candidate, stamp_source(measured)
 
 
-def _ended_early(candidate: BenchmarkCandidate) -> bool:
-    """Whether a cell was given up: its engine had ended, or failure followed failure."""
-    reasons = (reason for cell in candidate.cells for reason in cell.verdict.reasons)
-    return any(r.rule == "incomplete" and r.severity != "note" for r in reasons)
+def _require_named_key(settings: EngineSettings) -> None:
+    """Refuses a run whose user says where the server's key is, and it is not there.
+
+    Nothing is written then: it is no result of a server, but a slip on the command line.
+    """
+    reference = settings.key_reference
+    if reference is not None:
+        try:
+            look_up(reference)
+        except DeploymentError as error:
+            raise UsageError(str(error)) from error
 
 
 def _model(settings: RunSettings) -> ModelSpec:
     deployment = settings.deployment
+    if isinstance(deployment, Remote):
+        return _remote_model(settings, deployment)
+    if settings.remote_model is not None:
+        raise UsageError("A remote model goes with a remote deployment: Remote(), or -d remote")
     if deployment.url is None:
-        return pick(deployment.model or "", settings.quant)
+        spec = pick(deployment.model or "", settings.quant)
+        if spec.remote:
+            raise UsageError(
+                f"{spec.text} runs on somebody else's machine, so that prompts leave this one; if "
+                f'that is what you want, take Remote("{spec.text}"), or -d remote'
+            )
+        return spec
     if settings.quant is not None:
         raise UsageError(
             f"{settings.quant.label} cannot be chosen at a server given by its URL: it serves what "
@@ -295,12 +377,52 @@ def _model(settings: RunSettings) -> ModelSpec:
     return ModelSpec.parse(deployment.model, url=deployment.url)
 
 
+def _remote_model(settings: RunSettings, deployment: Remote) -> ModelSpec:
+    named = settings.remote_model
+    text = named.text if isinstance(named, RemoteModel) else named
+    if text is not None and deployment.model not in (None, text):
+        raise UsageError(f"Both {deployment.model} and {text} are named; one is measured at a time")
+    text = text or deployment.model
+    if settings.quant is not None:
+        raise UsageError(
+            f"{settings.quant.label} cannot be chosen for a remote model: it is what its provider "
+            "serves"
+        )
+    if deployment.url is not None:
+        provider, slash, _ = (text or "").partition("/")
+        if not slash or provider not in providers().by_name:
+            return ModelSpec.parse(text, url=deployment.url)
+    if text is None:
+        raise UsageError(
+            'A remote deployment needs a model, as Remote("openai/NAME"), remote_model=OpenAI(), '
+            "or -m openai/NAME; or a server with --url"
+        )
+    spec = ModelSpec.parse(text)
+    if not spec.remote:
+        raise UsageError(
+            f"{spec.text} is no provider's model: leave out -d remote, or name its server with "
+            f"--url; providers are {', '.join(providers().by_name)}"
+        )
+    return spec
+
+
+def _check_dialect(spec: ModelSpec, dialect: str | None) -> None:
+    """Raises UsageError for a wire protocol of an engine that has no choice."""
+    if dialect is not None and not spec.remote and spec.provider != "url":
+        raise UsageError(
+            f"{spec.text} is spoken to in one way; a dialect can be chosen for providers of "
+            "several and for servers by --url"
+        )
+
+
 def _cells(settings: RunSettings) -> list[Cell]:
-    """The cells, their requests drawn: the first n items are measured, those after warm up."""
+    """The cells with their requests: those that are named, or drawn by the seed.
+
+    Of the drawn ones the first n items are measured and those after warm up; beside named ones
+    the first that are not among them.
+    """
     cells: list[Cell] = []
-    n = settings.num_requests
-    for workload in settings.workloads:
-        drawn = list(islice(workload.requests(n + settings.warmup, settings.seed), None))
+    for workload, (requests, warmup) in zip(settings.workloads, _requests(settings), strict=True):
         cells.append(
             Cell(
                 cell_id=_cell_id(workload.name, [cell.cell_id for cell in cells]),
@@ -310,11 +432,24 @@ def _cells(settings: RunSettings) -> list[Cell]:
                 seed=settings.seed,
                 load=settings.load,
                 repeats=settings.repeats,
-                warmup=tuple(drawn[n:]),
-                requests=tuple(drawn[:n]),
+                warmup=warmup,
+                requests=requests,
             )
         )
     return cells
+
+
+def _requests(settings: RunSettings) -> Iterator[tuple[tuple[Request, ...], tuple[Request, ...]]]:
+    """The requests of each workload, and those that warm it up."""
+    n, warmup, seed = settings.num_requests, settings.warmup, settings.seed
+    if settings.items is None:
+        for workload in settings.workloads:
+            drawn = tuple(workload.requests(n + warmup, seed))
+            yield drawn[:n], drawn[n:]
+        return
+    named = named_requests(settings.workloads, settings.items, seed)
+    for workload, requests in zip(settings.workloads, named, strict=True):
+        yield requests, other_requests(workload, requests, warmup, seed)
 
 
 def _cell_id(name: str, taken: Sequence[str]) -> str:
@@ -330,18 +465,33 @@ def _cell_id(name: str, taken: Sequence[str]) -> str:
 def _engine_settings(settings: RunSettings, cells: Sequence[Cell]) -> EngineSettings:
     """The engine's settings: slots for the load's streams and room for the longest request.
 
-    What the user chose stays. A context is asked for only where the engine's own default may be
-    too short, so that a model that has no more says so before anything is measured.
+    What the user chose stays.
     """
-    engine = msgspec.structs.replace(settings.engine, url=settings.deployment.url)
-    needed = max(
+    needed = _reasoning_tokens(settings) + max(
         _context_tokens(request) for cell in cells for request in (*cell.requests, *cell.warmup)
     )
-    if engine.context_tokens is None and engine.url is None and needed > DEFAULT_CONTEXT_TOKENS:
-        engine = msgspec.structs.replace(engine, context_tokens=needed)
+    named = settings.remote_model
+    engine = msgspec.structs.replace(
+        settings.engine,
+        url=settings.deployment.url,
+        remote=settings.remote,
+        dialect=settings.engine.dialect
+        or (named.dialect if isinstance(named, RemoteModel) else None),
+        needed_tokens=needed,
+    )
+    if settings.remote:
+        return engine
     if engine.slots is None and isinstance(settings.load, ClosedLoop):
         engine = msgspec.structs.replace(engine, slots=settings.load.concurrency)
     return engine
+
+
+def _reasoning_tokens(settings: RunSettings) -> int:
+    """Tokens that one answer's reasoning may take; 0 where none was asked for."""
+    wish = settings.reasoning_wish
+    if wish is None or not wish.on:
+        return 0
+    return reasoning_tokens(wish)
 
 
 def _context_tokens(request: Request) -> int:
@@ -356,46 +506,40 @@ def _context_tokens(request: Request) -> int:
     return request.input_tokens + template + answer
 
 
-def _set_reasoning(engine: Engine, reasoning: bool | None) -> None:
-    """Switches reasoning on or off where this version can, and refuses where it cannot.
-
-    llama.cpp's templates take the switch; of other servers only "off" is accepted, and the
-    replies show whether it held.
-    """
-    if reasoning is None:
-        return
-    if engine.facts.embedded:
-        engine.endpoint.extra_body["chat_template_kwargs"] = {"enable_thinking": reasoning}
-    elif reasoning:
-        raise DeploymentError(
-            f"Reasoning cannot be switched on at {engine.facts.name} by this version; leave out "
-            "--reasoning to take the model's own default"
-        )
-
-
 def _factors(settings: RunSettings, spec: ModelSpec, engine: EngineFacts | None) -> Factors:
+    model = spec.text or (engine.model if engine is not None else "unknown")
+    wish = settings.reasoning_wish
+    flags = engine_flags(engine) if engine is not None else {}
+    if wish is not None and wish.effort is not None:
+        flags["reasoning_effort"] = wish.effort
+    if wish is not None and wish.budget_tokens is not None:
+        flags["reasoning_budget_tokens"] = wish.budget_tokens
     return Factors(
-        deployment="local",
-        model=spec.text or (engine.model if engine is not None else "unknown"),
+        deployment="remote" if settings.remote else "local",
+        model=model,
         engine=engine_name(engine) if engine is not None else None,
-        reasoning=settings.reasoning,
+        reasoning=wish.on if wish is not None else None,
         quantization=settings.quant.label if settings.quant is not None else None,
-        flags=engine_flags(engine) if engine is not None else {},
+        remote_model=model if settings.remote else None,
+        flags=flags,
     )
 
 
-def _cell_settings(settings: RunSettings, measured: Sequence[Measured]) -> dict[str, Any]:
-    limits = [request.limits for outcome in measured for request in outcome.cell.requests]
+def _cell_settings(settings: RunSettings, cells: Sequence[Cell]) -> dict[str, Any]:
+    limits = [request.limits for cell in cells for request in cell.requests]
     return {
         "temperature": max((limit.temperature for limit in limits), default=None),
         "prefix_cache": "warm" if settings.engine.cache_prompt else "cold",
         "text_kept": settings.keep_text,
+        "items": "drawn" if settings.items is None else "named",
+        "max_total_tokens": settings.max_total_tokens,
     }
 
 
 def _describe(cell: Cell) -> str:
     tokens = [request.input_tokens for request in cell.requests]
     return (
-        f"{cell.cell_id}: {len(cell.requests)} items of {min(tokens)} to {max(tokens)} tokens, "
-        f"asked {cell.repeats} times, {len(cell.warmup)} more to warm up"
+        f"{cell.cell_id}: {number_of(len(cell.requests), 'item')} of {min(tokens)} to "
+        f"{max(tokens)} tokens, asked {number_of(cell.repeats, 'time')}, {len(cell.warmup)} more "
+        "to warm up"
     )

@@ -10,25 +10,30 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
+from minionbench.allowance import Allowance, Pause
 from minionbench.deployments.deployment import Deployment
-from minionbench.engines.engine import Engine
+from minionbench.engines.engine import Engine, HeldMemory
 from minionbench.errors import UsageError
 from minionbench.exchange import Request, Side
 from minionbench.load import ClosedLoop, Load
 from minionbench.meters.memory import MemoryReading, TreeMemory
+from minionbench.meters.server_metrics import Account, UnreadablePage, figures, read_page
+from minionbench.meters.vram import TreeVram, VramReading, together
 from minionbench.records import Phase, RequestRecord
 from minionbench.runner import Journal, Phased, PhaseFacts, Runner, StopSwitch
 from minionbench.transport.loop import Transport
 from minionbench.verdict import RunFacts
 
 INTERRUPTED = "the run was interrupted"
+NOT_OURS = "the server was not started by this program"
+NO_ACCELERATOR = "the engine has no accelerator"
 OTHER_FILES = 128
 """Open files besides the connections: libraries, journal, logs, the engine's pipes."""
 
@@ -63,8 +68,16 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     memory: MemoryReading
     given_up: str | None
     """Why the cell ended before all its requests were sent; None when it did not."""
+    vram: VramReading = VramReading(peak_bytes=None, reason="the GPU memory was not looked at")
     taken_over: int = 0
     """Measured requests that are from an earlier, interrupted run."""
+    pauses: tuple[Pause, ...] = ()
+    """Times in which nothing was sent because a server had asked for it."""
+    held: HeldMemory | None = None
+    """The most that a server of somebody else's said that it held in an accelerator."""
+    servers: dict[str, Any] = {}
+    """What the server of each side says of its own work on the measured requests, as plain
+    values; nothing where it does not say."""
 
 
 class Observer(Protocol):
@@ -116,28 +129,35 @@ def measure(
     keep_text: bool,
     cold: bool | None,
     earlier: Mapping[str, Sequence[RequestRecord]] | None = None,
+    max_total_tokens: int | None = None,
+    reasoning: bool | None = None,
 ) -> list[Measured]:
     """Measures the cells on engines that serve; ends early when the switch is thrown.
 
     `earlier` are the records that an interrupted run has left of a cell: what was measured then
-    counts and is not asked again; only the warm-up is.
+    counts and is not asked again; only the warm-up is. `max_total_tokens` is the budget of the
+    whole run, prompts and warm-up included. `reasoning` is whether the models were told to reason,
+    so that the answers can be held against it; None where they were told nothing.
     """
     _allow_connections(cells)
+    allowance = Allowance(max_total_tokens)
     gathered = {
         cell.cell_id: _Gathered(cell, (earlier or {}).get(cell.cell_id, ())) for cell in cells
     }
     watched = [engine for engine in engines.values() if engine.pid is not None]
     memory = [TreeMemory(engine.pid) for engine in watched if engine.pid is not None]
+    vram = EnginesVram(engines)
 
     def engine_ended() -> str | None:
-        return next((how for engine in watched if (how := engine.ended()) is not None), None)
+        return _ended(watched)
 
     def on_record(record: RequestRecord) -> None:
         for tree in memory:
             tree.sample()
+        vram.sample_beside()
         observer.record(record)
 
-    with Transport() as transport, _on_a_core_of_its_own(engines):
+    with vram, Transport() as transport, _on_a_core_of_its_own(engines):
         runner = Runner(
             deployment,
             {side: engine.endpoint for side, engine in engines.items()},
@@ -147,24 +167,42 @@ def measure(
             engine_ended=engine_ended,
             on_record=on_record,
             keep_text=keep_text,
+            allowance=allowance,
         )
         for stage, group, phase in _order(list(gathered.values())):
-            group.given_up = group.given_up or stop.why or engine_ended()
-            if group.given_up is not None or not phase.requests:
+            if not phase.requests:
+                continue
+            group.given_up = (
+                group.given_up or stop.why or _ended(engines.values()) or allowance.exhausted
+            )
+            if group.given_up is None and cold:
+                group.given_up = _forget_prompts(engines.values())
+            if group.given_up is not None:
                 continue
             observer.stage(stage)
+            before = _accounts(engines) if phase.phase == "measured" else {}
             group.add(phase, *runner.run(phase))
+            if phase.phase == "measured":
+                group.add_accounts(before, _accounts(engines))
+                group.add_held([engine.held_memory() for engine in engines.values()])
+            group.pauses.extend(allowance.pauses)
+            allowance.pauses.clear()
             for tree in memory:
                 tree.sample_shared()
+            vram.sample()
             group.memory = _together([tree.reading() for tree in memory])
+            group.vram = vram.reading()
         clock_step_ns = transport.bridge.largest_step_ns
-    ended = engine_ended()
+    ended = _ended(engines.values())
     for tree in memory:
         tree.sample()
     for group in gathered.values():
         if group.left_over and not group.facts:
             group.memory = _together([tree.reading() for tree in memory])
+            group.vram = vram.reading()
     pinned = all(engine.facts.free_cpus is not None for engine in watched) if watched else None
+    contexts = [engine.facts.context_tokens for engine in engines.values()]
+    templates = [engine.facts.template_tokens for engine in engines.values()]
     return [
         group.measured(
             RunFacts(
@@ -179,6 +217,9 @@ def measure(
                 interrupted=stop.why is not None,
                 planned_requests=group.cell.repeats * len(group.cell.requests),
                 cold_expected=cold,
+                reasoning_asked=reasoning,
+                template_tokens=_unless_unknown(max, templates),
+                context_tokens=_unless_unknown(min, contexts),
             )
         )
         for group in gathered.values()
@@ -196,7 +237,13 @@ class _Gathered:
         self.facts: list[PhaseFacts] = []
         """Of the measured phases."""
         self.memory = MemoryReading(peak_bytes=None, reason="no request was sent")
+        self.vram = VramReading(peak_bytes=None, reason="no request was sent")
         self.given_up: str | None = None
+        self.pauses: list[Pause] = []
+        self.held: HeldMemory | None = None
+        self._work: dict[Side, Account] = {}
+        """What each side's server has counted in the measured phases so far."""
+        self._restarted: set[Side] = set()
 
     def add(self, phase: Phased, records: list[RequestRecord], facts: PhaseFacts) -> None:
         self.records.extend(records)
@@ -204,14 +251,47 @@ class _Gathered:
             self.facts.append(facts)
         self.given_up = facts.given_up
 
+    def add_accounts(self, before: Mapping[Side, Account], after: Mapping[Side, Account]) -> None:
+        for side in before.keys() & after.keys():
+            work = after[side].since(before[side])
+            if work is None:
+                self._restarted.add(side)
+            else:
+                self._work[side] = self._work[side].plus(work) if side in self._work else work
+
+    def add_held(self, held: Sequence[HeldMemory | None]) -> None:
+        """Takes what one server holds; of several nobody knows whether they share a card."""
+        now = held[0] if len(held) == 1 else None
+        if now is not None and (self.held is None or now.vram_bytes > self.held.vram_bytes):
+            self.held = now
+
+    def _servers(self) -> dict[str, Any]:
+        told: dict[str, Any] = {}
+        for side, work in self._work.items():
+            sent = [
+                call
+                for record in self.records
+                if record.phase == "measured" and record.index not in self.left_over
+                for call in record.calls
+                if call.side == side and call.reply.sent_ns is not None
+            ]
+            told[side] = figures(work, calls=len(sent))
+        for side in self._restarted:
+            told[side] = {"note": "the server was started anew while it was measured"}
+        return {side: figures_ for side, figures_ in told.items() if figures_}
+
     def measured(self, facts: RunFacts) -> Measured:
         return Measured(
             cell=self.cell,
             records=tuple(self.records),
             facts=facts,
             memory=self.memory,
+            vram=self.vram,
             given_up=self.given_up,
             taken_over=len(self.left_over),
+            pauses=tuple(self.pauses),
+            held=self.held,
+            servers=self._servers(),
         )
 
 
@@ -248,12 +328,40 @@ def _phase(group: _Gathered, phase: Phase, repeat: int) -> Phased:
     )
 
 
+def _ended(engines: Iterable[Engine]) -> str | None:
+    """How the first of the engines that has ended did so; None while all serve."""
+    return next((how for engine in engines if (how := engine.ended()) is not None), None)
+
+
+def _forget_prompts(engines: Iterable[Engine]) -> str | None:
+    """Empties the prefix caches that are kept cold so; why one could not be emptied."""
+    return next((why for engine in engines if (why := engine.forget_prompts()) is not None), None)
+
+
+def _accounts(engines: Mapping[Side, Engine]) -> dict[Side, Account]:
+    """What the servers say of their work so far; those are left out that do not."""
+    found: dict[Side, Account] = {}
+    for side, engine in engines.items():
+        page = engine.metrics_page()
+        if page is not None:
+            with suppress(UnreadablePage):
+                found[side] = read_page(page, engine.endpoint.model)
+    return found
+
+
+def _unless_unknown(
+    choose: Callable[[Iterable[int]], int], values: Sequence[int | None]
+) -> int | None:
+    known = [value for value in values if value is not None]
+    return choose(known) if known and len(known) == len(values) else None
+
+
 def _together(readings: list[MemoryReading]) -> MemoryReading:
     """The memory of several engines: their sum, unknown when one of them is."""
     if len(readings) == 1:
         return readings[0]
     if not readings:
-        return MemoryReading(peak_bytes=None, reason="the server was not started by this program")
+        return MemoryReading(peak_bytes=None, reason=NOT_OURS)
     unknown = next((reading for reading in readings if reading.peak_bytes is None), None)
     if unknown is not None:
         return unknown
@@ -263,6 +371,42 @@ def _together(readings: list[MemoryReading]) -> MemoryReading:
         processes=sum(reading.processes for reading in readings),
         samples=min(reading.samples for reading in readings),
     )
+
+
+class EnginesVram:
+    """The GPU memory of all engines, from now until the end of the block."""
+
+    def __init__(self, engines: Mapping[Side, Engine]) -> None:
+        self._trees = [
+            TreeVram(engine.pid)
+            for engine in engines.values()
+            if engine.pid is not None and engine.facts.has_gpu is not False
+        ]
+        ours = any(engine.pid is not None for engine in engines.values())
+        self._why_none = NO_ACCELERATOR if ours else NOT_OURS
+
+    def __enter__(self) -> None:
+        self.sample()
+
+    def __exit__(self, *_: object) -> None:
+        for tree in self._trees:
+            tree.close()
+
+    def sample(self) -> None:
+        """Looks now."""
+        for tree in self._trees:
+            tree.sample()
+
+    def sample_beside(self) -> None:
+        """Looks now, unless the last look was too short a while ago."""
+        for tree in self._trees:
+            tree.sample_beside()
+
+    def reading(self) -> VramReading:
+        """The peak so far."""
+        if not self._trees:
+            return VramReading(peak_bytes=None, reason=self._why_none)
+        return together([tree.reading() for tree in self._trees])
 
 
 def _allow_connections(cells: Sequence[Cell]) -> None:

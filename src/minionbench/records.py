@@ -105,8 +105,12 @@ def decode_record(line: bytes) -> RequestRecord:
 def decode_journal(lines: Iterable[bytes]) -> Iterator[RequestRecord]:
     """The records of a journal; a last line that was cut off by a kill is left out.
 
-    Raises SchemaError for any other line that is not a record.
+    Raises SchemaError for any other line that is not a record; it says which line that is.
     """
-    for line in lines:
+    for number, line in enumerate(lines, 1):
         if line.endswith(b"\n"):
-            yield decode_record(line)
+            try:
+                record = decode_record(line)
+            except SchemaError as error:
+                raise SchemaError(f"line {number} is {error}") from error
+            yield record

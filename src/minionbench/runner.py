@@ -175,7 +175,12 @@ class Runner:
         self._allowance = allowance or Allowance()
         self._dialects: dict[Side, Dialect] = {s: dialect(e.dialect) for s, e in endpoints.items()}
         self._targets = {
-            side: Target.at(endpoint.base_url, slots=endpoint.slots, timeouts=endpoint.timeouts)
+            side: Target.at(
+                endpoint.base_url,
+                slots=endpoint.slots,
+                timeouts=endpoint.timeouts,
+                insecure=endpoint.insecure,
+            )
             for side, endpoint in endpoints.items()
         }
 
@@ -340,12 +345,13 @@ class _PhaseRun:
         if active.waiting:
             return
         replies = tuple(r for r in active.replies if r is not None)
-        if self.given_up is not None:
+        batch = replies[-active.batch :]
+        if any(reply.outcome in (Outcome.CUT, Outcome.NOT_SENT) for reply in batch):
             active.plan.close()
             self._end(active, replies, None)
             return
-        batch = replies[-active.batch :]
         try:
+            # An answer that was whole before the end of the phase counts, whenever it is read.
             calls = active.plan.send(batch)
         except StopIteration as stop:
             self._end(active, replies, stop.value)
@@ -356,7 +362,7 @@ class _PhaseRun:
         self, active: _Active, calls: tuple[Call, ...], replies: tuple[Reply, ...], at_ns: int
     ) -> None:
         """The plan asks further: its calls are sent, unless the budget has no room for them."""
-        reserved = self._reserve(calls, None)
+        reserved = None if self.given_up is not None else self._reserve(calls, None)
         if reserved is None:
             self._closed = self._closed or self._allowance.refusal
             active.plan.close()

@@ -296,8 +296,11 @@ def ratio_of_sums(parts: Sequence[tuple[float, float]], level: float = LEVEL) ->
     )
 
 
-def proportion_estimate(successes: int, n: int, level: float = LEVEL) -> Estimate:
+def proportion_estimate(successes: float, n: int, level: float = LEVEL) -> Estimate:
     """A share of n with Wilson's score interval, which stays inside 0…1 and is never empty.
+
+    `successes` may be a sum of shares, one per unit: a variable between 0 and 1 spreads no more
+    than yes and no do, so that the interval is then rather too wide than too narrow.
 
     Source: Wilson, Journal of the American Statistical Association 22 (1927).
     """

@@ -17,6 +17,14 @@ def seconds(duration_ns: int) -> float:
     return duration_ns / NS_PER_S
 
 
+def number_of(count: int, noun: str, plural: str | None = None) -> str:
+    """A count with its noun as a person says it: 1 request, 2 requests, 1,500 requests.
+
+    `plural` is for what takes more than an s: ("request was", "requests were").
+    """
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
 def significant(value: float, digits: int = 3) -> str:
     """A number with so many significant digits and no exponent: 0.001234 → 0.00123."""
     if value == 0:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import gguf
 import numpy as np
 import pytest
 
-from minionbench.autobench.serving import NotServed, Served, serving
+from minionbench.autobench.serving import NotServed, Served, ServedByHub, serving
 from tests.autobench.support import by_version, entry, kept, measured, registry, why
+from tests.engines import hub
 
 
 def refused(path: Path, base: Path | None = None) -> NotServed:
     found = serving(path, base)
     assert isinstance(found, NotServed)
     return found
+
+
+def without_servers(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Hides vLLM and transformers, should they be installed here."""
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    monkeypatch.setenv("PATH", str(folder))
 
 
 def test_a_gguf_file_is_served_whatever_it_is_called(random_model: Path, tmp_path: Path) -> None:
@@ -47,15 +55,18 @@ def test_the_first_part_stands_for_a_model_in_parts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (["config.json", "model.safetensors"], "vllm serve"),
+        (["config.json", "model.safetensors"], "pip install vllm"),
+        (["model.safetensors"], "no config.json"),
+        (["config.json", "pytorch_model.bin"], "no safetensors"),
         (["adapter_config.json", "adapter_model.safetensors"], "convert_lora_to_gguf.py"),
         (["weights.bin"], "holds no GGUF file"),
         ([], "holds no GGUF file"),
     ],
 )
 def test_what_no_engine_here_reads_is_skipped_with_what_to_do(
-    tmp_path: Path, files: list[str], words: str
+    tmp_path: Path, files: list[str], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    without_servers(monkeypatch, tmp_path)
     for name in files:
         (tmp_path / name).write_text("{}")
     found = refused(tmp_path)
@@ -67,10 +78,37 @@ def test_a_file_of_another_kind_is_skipped_and_none_is_an_error(tmp_path: Path) 
     (tmp_path / "model.pt").write_bytes(b"PK\x03\x04")
     assert refused(tmp_path / "model.pt").status == "skipped"
     (tmp_path / "model.safetensors").write_bytes(b"x")
-    assert "convert_hf_to_gguf.py" in refused(tmp_path / "model.safetensors").why
+    assert "no config.json" in refused(tmp_path / "model.safetensors").why
     (tmp_path / "empty.gguf").write_bytes(b"")
     assert refused(tmp_path / "empty.gguf").status == "error"
     assert "There is no file" in refused(tmp_path / "gone.gguf").why
+
+
+def test_a_hugging_face_folder_is_served_by_what_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = hub.install(tmp_path / "bin", "transformers")
+    monkeypatch.setenv("PATH", environment["PATH"])
+    folder = hub.model(tmp_path / "model")
+    found = serving(folder, None)
+    assert isinstance(found, ServedByHub)
+    assert (found.folder, found.server.name) == (folder, "transformers")
+    assert found.size_bytes == 3 * 2**20
+    assert serving(folder / "model.safetensors", None) == found
+    python = tmp_path / "bin" / "python"
+    python.write_text("#!/bin/sh\necho uvicorn torch\n")
+    python.chmod(0o755)
+    assert "install uvicorn torch beside it" in refused(folder).why
+
+
+def test_an_adapter_in_gguf_needs_a_model_in_gguf(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", hub.install(tmp_path / "bin", "vllm")["PATH"])
+    write_adapter(tmp_path / "adapter.gguf")
+    folder = hub.model(tmp_path / "model")
+    found = refused(tmp_path / "adapter.gguf", folder)
+    assert found.status == "skipped" and "base_model is no GGUF file" in found.why
 
 
 def write_adapter(path: Path, width: int = 64, rank: int = 4, strength: float = 1.0) -> None:

@@ -82,11 +82,16 @@ def test_nothing_measured_is_no_figure() -> None:
     assert result["kernel_read_share"] is None
 
 
-def test_both_clients_count_every_token_of_the_same_requests(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(accuracy, "TOKENS", 6)
-    load = Load(4, 8, 2, ttft_p50_target_ms=1e9, ttft_p99_target_ms=1e9, cpu_ratio_target=1e9)
+def test_both_clients_count_every_token_of_the_same_requests() -> None:
+    load = Load(
+        4,
+        8,
+        2,
+        ttft_p50_target_ms=1e9,
+        ttft_p99_target_ms=1e9,
+        cpu_ratio_target=1e9,
+        tokens=6,
+    )
     with ground_truth_server(ttft_ms=5, itl_ms=1, tokens=6) as server:
         result = measure_load(server, load)
     for name in ("minionbench", "reference_client"):

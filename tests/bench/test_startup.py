@@ -9,8 +9,15 @@ from pathlib import Path
 import pytest
 
 from bench.ground_truth import BenchError
-from bench.startup import cpu_of_process_s, measure, tiny_gguf, write_registry
+from bench.startup import (
+    cpu_of_process_s,
+    measure,
+    tiny_gguf,
+    write_document,
+    write_registry,
+)
 from minionbench.engines.gguf import read_gguf
+from minionbench.schema import BenchmarkRun
 
 
 def test_a_third_of_the_registry_is_not_there(tmp_path: Path) -> None:
@@ -36,9 +43,15 @@ def test_a_command_that_fails_is_no_figure() -> None:
         cpu_of_process_s([sys.executable, "-c", "raise SystemExit('on purpose')"])
 
 
-def test_the_three_figures_are_measured_on_a_small_registry() -> None:
+def test_the_document_with_cells_holds_as_many_candidates_as_asked_for(tmp_path: Path) -> None:
+    run = BenchmarkRun.load(write_document(tmp_path, 5))
+    assert [len(candidate.cells) for candidate in run.candidates] == [1] * 5
+    assert len({cell.cell_id for one in run.candidates for cell in one.cells}) == 5
+
+
+def test_the_figures_are_measured_on_a_small_registry() -> None:
     result = measure(entries=6, repeats=1)
-    assert set(result["met"]) == {"help", "dry_run", "load"}
+    assert set(result["met"]) == {"help", "dry_run", "load", "load_cells"}
     assert result["cpu_s"]["load"]["median"] < result["cpu_s"]["load_process"]["median"]
     assert all(figure["median"] > 0 for figure in result["cpu_s"].values())
     assert result["registry_entries"] == 6

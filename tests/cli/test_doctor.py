@@ -9,7 +9,10 @@ import pytest
 
 from minionbench.cli import doctor
 from tests.cli.calling import call
+from tests.engines import hub
+from tests.engines.servers import Ollama, Routes, listing, server, shown
 from tests.engines.support import http_server
+from tests.meters import nvml
 
 
 def look(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str]]:
@@ -40,8 +43,28 @@ def test_keys_are_never_shown(
     result = call(capsys, "doctor", "--format", "json")
     assert "sk-secret-value" not in result.out + result.err
     found = look(capsys)
-    assert found["OPENAI_API_KEY"]["found"] == "set"
-    assert found["ANTHROPIC_API_KEY"]["found"] == "not set"
+    assert found["openai"]["found"] == "OPENAI_API_KEY is set; https://api.openai.com/v1"
+    assert found["anthropic"]["found"].startswith("ANTHROPIC_API_KEY is not set; ")
+    assert "--key-from" in found["deepseek"]["advice"]
+
+
+def test_where_a_provider_would_be_asked_is_told_without_a_password(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://me:hunter2@127.0.0.1:1/v1")
+    found = look(capsys)["openai"]["found"]
+    assert "127.0.0.1:1/v1" in found
+    assert "hunter2" not in found
+
+
+def test_a_table_of_providers_that_is_none_is_a_note(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.toml").write_text("[openai]\ntitle = 3\n")
+    monkeypatch.setenv("MINIONBENCH_PROVIDERS", str(tmp_path / "mine.toml"))
+    found = look(capsys)["table"]
+    assert found["state"] == "note"
+    assert "mine.toml: the provider openai is not described right" in found["found"]
 
 
 def test_a_folder_that_cannot_be_written_is_missing(
@@ -97,9 +120,82 @@ def test_tools_are_looked_for_on_the_path(
 def test_an_ollama_server_is_found_where_the_environment_says(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with http_server({"/api/version": (200, b'{"version": "0.99.1"}')}) as (url, _):
-        monkeypatch.setenv("OLLAMA_HOST", url)
-        assert look(capsys)["Ollama"]["found"] == f"0.99.1 at {url}"
+    ollama = Ollama(**{"llama3.2:3b": shown(), "qwen3:8b": shown()})
+    with ollama.running() as environment:
+        monkeypatch.setenv("OLLAMA_HOST", environment["OLLAMA_HOST"])
+        found = look(capsys)
+    assert found["Ollama"]["found"] == f"0.30.1 at {environment['OLLAMA_HOST']}"
+    models = "llama3.2:3b (1,907 MB), qwen3:8b (1,907 MB)"
+    assert found["Ollama's models"]["found"] == models
+    with Ollama().running() as environment:
+        monkeypatch.setenv("OLLAMA_HOST", environment["OLLAMA_HOST"])
+        assert "ollama pull" in look(capsys)["Ollama's models"]["advice"]
     with http_server({"/api/version": (200, b"<html>")}) as (url, _):
         monkeypatch.setitem(os.environ, "OLLAMA_HOST", url)
         assert look(capsys)["Ollama"]["state"] == "note"
+
+
+def test_a_server_that_is_named_is_looked_at_without_a_prompt(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    routes: Routes = {
+        "GET /v1/models": listing("m", owned_by="sglang"),
+        "GET /server_info": (200, {"version": "0.5.1"}),
+        "GET /metrics": (200, b"sglang:token_usage 0\n"),
+    }
+    with server(routes) as (url, asked):
+        result = call(capsys, "doctor", "--url", url, "--format", "json")
+    assert result.code == 0
+    found = {one["name"]: one for one in json.loads(result.out) if url in one["group"]}
+    assert found["answers"]["found"] == f"SGLang 0.5.1, at {url}/v1"
+    assert found["models"]["found"] == "m"
+    assert found["prefix cache"]["found"].startswith("kept cold by POST /flush_cache")
+    assert found["metrics"]["state"] == "ok"
+    assert all(one.what.startswith("GET") for one in asked)
+
+
+def test_a_server_that_says_little_is_a_note_and_one_that_is_not_there_is_missing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with server({"GET /v1/models": listing()}) as (url, _):
+        result = call(capsys, "doctor", "--url", url)
+        assert result.code == 0
+    assert "a server with OpenAI's API, at" in result.out
+    assert "have it load one" in result.out
+    result = call(capsys, "doctor", "--url", url)
+    assert result.code == 1
+    assert "nothing listens there" in result.out
+
+
+def test_the_gpus_are_those_that_the_driver_lists(tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    library.mkdir()
+    (tmp_path / "said").write_text(f"gpu Big {80 * 2**30}\ngpu Small {8 * 2**30}\n")
+    look = "from minionbench.cli.doctor import gpu_memory; print(json.dumps(gpu_memory('')))"
+    program = f"import json; {look}"
+    environment = nvml.environment(nvml.build(library), tmp_path / "said")
+    _, name, state, found, advice = nvml.run(program, environment)
+    assert (name, state, advice) == ("GPU memory", "ok", None)
+    assert found == "Big with 81,920 MB, Small with 8,192 MB; driver 999.1"
+    (tmp_path / "said").write_text("init 9\n")
+    assert nvml.run(program, environment)[2:4] == [
+        "note",
+        "not read: the NVIDIA driver refused: Driver Not Loaded",
+    ]
+    without = "import sys; sys.modules['pynvml'] = None; " + program
+    assert nvml.run(without, environment)[4] == "pip install nvidia-ml-py"
+
+
+def test_a_server_for_safetensors_is_looked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = doctor.hugging_face_server()
+    assert found.state == "note" and "pip install vllm" in str(found.advice)
+    hub.install(tmp_path, "transformers")
+    found = doctor.hugging_face_server()
+    assert (found.state, found.found) == ("ok", f"transformers at {tmp_path / 'transformers'}")
+    (tmp_path / "python").write_text("#!/bin/sh\necho torch\n")
+    (tmp_path / "python").chmod(0o755)
+    assert doctor.hugging_face_server().advice == "install torch beside it"

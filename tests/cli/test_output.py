@@ -56,11 +56,29 @@ def test_csv_and_jsonl_hold_the_same() -> None:
     ]
 
 
+@pytest.mark.parametrize("form", sorted(FORMATS))
+def test_no_form_can_command_a_terminal(form: str) -> None:
+    """Names and reasons are quoted from servers and files: escape, C1 control, bell, bidi."""
+    hostile = "evil\x1b[2J\x9b31m\x07\u202e\r"
+    broken = sample.cell(hostile, tpot_s=MetricResult.error(f"it said {hostile}"))
+    run = sample.run(sample.candidate(broken, version=hostile, factors=None))
+    printed = FORMATS[form](run, None)
+    assert "evil" in printed
+    commands = ("\x1b[2J", "\x9b", "\x07", "\u202e", "\r")
+    assert [command for command in commands if command in printed] == []
+    if form == "json":
+        assert BenchmarkRun.from_json(printed) == run
+    elif form == "jsonl":
+        assert {json.loads(line)["workload"] for line in printed.splitlines()} == {None, hostile}
+    elif form == "csv":
+        assert "evil\\u001b[2J\\u009b31m\\u0007\\u202e\\u000d" in printed
+
+
 def test_a_markdown_cell_cannot_break_its_table() -> None:
     lines = as_form("md").splitlines()
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 4
-    assert {line.count("|") for line in table} == {8}
+    assert {line.count("|") for line in table} == {9}
     assert "| prefill | 30 | 16.2 (15.9–16.8) |" in table[2]
     hostile = sample.run(sample.candidate(sample.cell("a|b"), version="x"))
     assert "a\\|b" in FORMATS["md"](hostile, None)

@@ -335,7 +335,7 @@ def complete(received: bytes) -> int | None:
 
 
 def test_ctrl_c_keeps_what_was_measured_and_says_where(tmp_path: Path) -> None:
-    with silent_server(answered=3) as (url, waiting):
+    with silent_server(answered=4) as (url, waiting):  # the trial request, and three
         size = ("-w", "decode", "-n", "5", "--repeats", "1", "--warmup", "0")
         with start("run", "--url", url, *size, "-o", str(tmp_path)) as process:
             assert waiting.wait(60)

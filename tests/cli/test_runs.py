@@ -31,7 +31,7 @@ def test_runs_are_listed_with_what_became_of_them(
     assert result.code == 0
     assert rows[1] == ["benchmark_20261121_201100", "complete", "reference/q8_0"]
     assert rows[2][:2] == ["benchmark_20261121_201200", "interrupted"]
-    assert rows[2][2].startswith("1 finished requests in ")
+    assert rows[2][2].startswith("1 finished request in ")
     assert rows[3][:2] == ["benchmark_20261121_201300", "invalid"]
 
 

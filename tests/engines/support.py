@@ -68,8 +68,10 @@ def post(endpoint: Endpoint, body: dict[str, Any], *, path: str = "/chat/complet
         connection.close()
 
 
-def chat(endpoint: Endpoint, text: str, max_tokens: int = 4, **more: Any) -> list[dict[str, Any]]:
-    """The events of a streamed answer, without the closing one."""
+def chat(
+    endpoint: Endpoint, text: str, max_tokens: int = 4, *, closed: bool = True, **more: Any
+) -> list[dict[str, Any]]:
+    """The events of a streamed answer, without the closing one, where it is `closed` by one."""
     body = {
         "model": endpoint.model,
         "messages": [{"role": "user", "content": text}],
@@ -83,8 +85,8 @@ def chat(endpoint: Endpoint, text: str, max_tokens: int = 4, **more: Any) -> lis
     status, answer = post(endpoint, body)
     assert status == 200, answer
     events = [e.removeprefix("data: ") for e in answer.decode().split("\n\n") if e]
-    assert events[-1] == "[DONE]"
-    return [json.loads(event) for event in events[:-1]]
+    assert (events[-1] == "[DONE]") is closed
+    return [json.loads(event) for event in events if event != "[DONE]"]
 
 
 def texts(events: list[dict[str, Any]]) -> list[str]:

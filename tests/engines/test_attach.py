@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from minionbench.engines.attach import attach, attach_ollama, find_ollama, ollama_address
+from minionbench.engines.attach import attach
 from minionbench.engines.engine import EngineSettings
 from minionbench.engines.llamacpp import LlamaCppEngine
 from minionbench.errors import DeploymentError, UsageError
-from tests.engines.support import chat, closed_port, http_server
+from minionbench.exchange import Reasoning
+from tests.engines.servers import Answer, chat, listing, server
+from tests.engines.support import chat as chat_with
+from tests.engines.support import closed_port, http_server, raw_server
+from tests.transport.certificates import Authority
 
 KEY = "TEST_SERVER_KEY"
 
@@ -27,9 +33,6 @@ def failure(url: str, model: str | None = None, **settings: Any) -> str:
     return str(caught.value)
 
 
-# Any OpenAI-compatible server
-
-
 def test_a_running_server_is_found_and_answers(
     engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -43,7 +46,7 @@ def test_a_running_server_is_found_and_answers(
     assert (attached.pid, attached.log_path, attached.ended()) == (None, None, None)
     assert attached.endpoint.slots == 3
     assert attached.endpoint.extra_body == {"cache_prompt": False}
-    assert chat(attached.endpoint, "hello")
+    assert chat_with(attached.endpoint, "hello")
     attached.stop()
     assert engine.ended() is None
 
@@ -159,12 +162,6 @@ def test_without_a_variable_no_key_is_sent_anywhere(monkeypatch: pytest.MonkeyPa
     assert all("Authorization" not in headers for headers in seen)
 
 
-def test_https_is_told_to_come_later() -> None:
-    assert "TLS" in failure("https://127.0.0.1:1/v1")
-    with pytest.raises(DeploymentError, match="TLS"):
-        attach_ollama("m", EngineSettings(), {"OLLAMA_HOST": "https://ollama.example"})
-
-
 @pytest.mark.parametrize(
     "url", ["ftp://a/b", "http://", "http://a:99999", "http://a/v1?x=1", "http://a/#b"]
 )
@@ -180,13 +177,17 @@ def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
 
 
 def test_what_a_foreign_server_cannot_be_told_is_noted() -> None:
-    with http_server({"/v1/models": models("m", owned_by="vllm", max_model_len=777)}) as (url, _):
-        facts = attach(url, None, EngineSettings(threads=2, gpu_layers=0)).facts
+    routes: dict[str, Any] = {
+        "GET /v1/models": listing("m", owned_by="vllm", max_model_len=777),
+        "POST /v1/chat/completions": chat(),
+    }
+    with server(routes) as (url, _):
+        facts = attach(url, None, EngineSettings(threads=2, gpu_layers=0, pull=True)).facts
     assert (facts.name, facts.version, facts.context_tokens) == ("vllm", None, 777)
     assert facts.threads is None
     assert facts.cache_prompt is None
     assert facts.notes == (
-        "Not applied, since the server was started elsewhere: threads, GPU layers",
+        "Not applied, since the server was started elsewhere: threads, GPU layers, pull",
     )
 
 
@@ -203,95 +204,230 @@ def test_a_server_that_went_away_is_told() -> None:
         assert attached.ended() is None
     ended = attached.ended()
     assert ended is not None
-    assert f"The server at {url}/v1 is gone" in ended
+    assert f"The server at {url}/v1 is gone: the connection is refused" in ended
 
 
-# Ollama
+# The trial request
 
 
-def ollama(url: str) -> dict[str, str]:
-    return {"OLLAMA_HOST": url}
-
-
-def test_an_ollama_server_is_used_through_its_openai_routes() -> None:
-    routes = {
-        "/v1/models": models("llama3.2:3b", "qwen3:latest", owned_by="library"),
-        "/api/version": (200, b'{"version": "0.13.1"}'),
+def serving(kind: str = "vllm", /, **more: Any) -> dict[str, Any]:
+    """The routes of a server of a kind."""
+    return {
+        "GET /v1/models": listing("m", owned_by=kind),
+        "POST /v1/chat/completions": chat(prompt_tokens=23),
+        **more,
     }
-    with http_server(routes) as (url, _):
-        attached = attach_ollama("llama3.2:3b", EngineSettings(), ollama(url))
-        assert (attached.name, attached.version) == ("ollama", "0.13.1")
-        assert attached.endpoint.base_url == f"{url}/v1"
-        assert attached.endpoint.model == "llama3.2:3b"
-        assert attached.endpoint.extra_body == {}
-        assert "OLLAMA_CONTEXT_LENGTH" in attached.facts.notes[0]
-        assert attach_ollama("qwen3", EngineSettings(), ollama(url)).endpoint.model == "qwen3"
 
 
-def test_no_ollama_server_is_told_with_the_commands_that_help() -> None:
-    url = f"http://127.0.0.1:{closed_port()}"
-    with pytest.raises(DeploymentError) as caught:
-        attach_ollama("llama3.2", EngineSettings(), ollama(url))
-    message = str(caught.value)
-    assert message.startswith(f"No Ollama server answers at {url}: ")
-    assert message.endswith("Start it with `ollama serve`, then `ollama pull llama3.2`")
+def test_a_trial_request_tells_what_the_chat_template_adds() -> None:
+    with server(serving()) as (url, asked):
+        attached = attach(url, None, EngineSettings(headers=(("X-Team", "a"),)))
+    assert attached.facts.template_tokens == 23
+    assert attached.facts.notes == ()
+    (trial,) = [one for one in asked if one.what == "POST /v1/chat/completions"]
+    assert trial.body["messages"] == [{"role": "user", "content": "Hello"}]
+    assert (trial.body["model"], trial.body["max_tokens"]) == ("m", 1)
+    assert all(one.headers.get("X-Team", one.headers.get("x-team")) == "a" for one in asked)
 
 
-def test_what_an_ollama_server_has_can_be_asked() -> None:
-    with http_server({"/v1/models": models("a", "b")}) as (url, _):
-        assert find_ollama(ollama(url)).models == ("a", "b")
+def test_a_trial_request_that_is_refused_says_why_before_anything_is_measured() -> None:
+    refused = (400, {"error": {"message": "m is no chat model"}})
+    with server(serving(**{"POST /v1/chat/completions": refused})) as (url, _):
+        assert "refuses a trial request for m: HTTP 400: m is no chat model" in failure(url)
+
+
+def test_a_field_that_is_refused_is_left_out_from_then_on() -> None:
+    """As OpenAI's models that reason refuse them, one after the other."""
+
+    def particular(body: Any) -> Answer:
+        for refused in ("max_tokens", "temperature"):
+            if refused in body:
+                advice = "Use 'max_completion_tokens' instead." if refused == "max_tokens" else ""
+                said = f"Unsupported parameter: '{refused}' is not supported. {advice}"
+                return 400, {"error": {"message": said}}
+        return chat()(body)
+
+    with server(serving("x", **{"POST /v1/chat/completions": particular})) as (url, asked):
+        manners = attach(url, None, EngineSettings()).endpoint.manners
+    assert manners.max_tokens_field == "max_completion_tokens"
+    assert manners.temperature is False
+    assert asked[-1].body == {
+        "model": "m",
+        "max_completion_tokens": 1,
+        "messages": [{"role": "user", "content": "Hello"}],
+    }
+
+
+def test_an_unknown_model_of_a_server_without_a_list_is_told() -> None:
+    missing = (404, {"error": {"message": "The model `n` does not exist"}})
+    with server({"POST /v1/chat/completions": missing}) as (url, _):
+        assert "The model `n` does not exist" in failure(f"{url}/v1", "n")
+
+
+def test_a_trial_request_without_an_answer_is_noted_and_no_more() -> None:
+    busy = (503, {"error": {"message": "busy"}})
+    with server(serving(**{"POST /v1/chat/completions": busy})) as (url, _):
+        facts = attach(url, None, EngineSettings()).facts
+    assert facts.template_tokens is None
+    assert facts.notes == ("A trial request before the run failed: HTTP 503: busy",)
+
+
+def test_raw_prompts_go_to_the_completions_route() -> None:
+    routes = serving(**{"POST /v1/completions": (200, {"usage": {"prompt_tokens": 2}})})
+    with server(routes) as (url, asked):
+        attached = attach(url, None, EngineSettings(raw=True))
+    assert attached.endpoint.dialect == "completions"
+    assert attached.endpoint.manners.raw
+    assert attached.endpoint.manners.switch == "none"
+    assert attached.facts.template_tokens == 2
+    assert [one.body["prompt"] for one in asked if one.what == "POST /v1/completions"] == ["Hello"]
+
+
+# What it is instead
+
+
+def test_a_server_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minionbench.engines.server_kind.PROBE_S", 0.2)
+    with raw_server(lambda peer: print(peer.recv(1 << 16), peer.recv(1))) as url:
+        assert "no answer within 0.2 s" in failure(url)
+
+
+def test_a_page_of_html_is_called_one() -> None:
+    page = (200, b"<!doctype html><title>Sign in</title>")
+    with server({"GET /v1/models": page, "GET /models": page}) as (url, _):
+        assert "(HTTP 200 with a page of HTML)" in failure(url)
+
+
+def test_a_redirect_is_not_followed() -> None:
+    away = (302, b"")
+    with server({"GET /v1/models": away, "GET /models": away}) as (url, _):
+        assert "HTTP 302: it sends us elsewhere, which is not followed" in failure(url)
+
+
+def test_requests_that_may_be_too_long_for_the_server_are_noted() -> None:
+    routes = serving(**{"GET /v1/models": listing("m", owned_by="vllm", max_model_len=100)})
+    with server(routes) as (url, _):
+        (note,) = attach(url, None, EngineSettings(needed_tokens=101)).facts.notes
+        assert "may need 101 tokens with its answer, more than the server's context of 100" in note
+        assert attach(url, None, EngineSettings(needed_tokens=100)).facts.notes == ()
+
+
+def test_https_is_verified_unless_the_user_says_otherwise(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("the openssl program makes the certificates")
+    alone = Authority(tmp_path).self_signed("alone")
+    with server(serving(), tls=alone.server()) as (url, _):
+        assert "is self-signed" in failure(url)
+        attached = attach(url, None, EngineSettings(insecure=True))
+    assert attached.endpoint.base_url == f"{url}/v1"
+    assert attached.endpoint.insecure and attached.facts.insecure
+
+
+# The prefix cache
+
+
+def test_a_cache_with_a_switch_in_the_request_is_switched_off_there() -> None:
+    with server(serving("llamacpp")) as (url, _):
+        cold = attach(url, None, EngineSettings())
+        warm = attach(url, None, EngineSettings(cache_prompt=True))
+    assert cold.endpoint.extra_body == {"cache_prompt": False}
+    assert (cold.facts.cold_by, cold.endpoint.unique_prefix) == ("cache_prompt: false", False)
+    assert warm.endpoint.extra_body == {"cache_prompt": True}
+    assert warm.facts.cold_by is None
+
+
+def test_a_cache_that_can_be_emptied_is_emptied_before_each_phase() -> None:
+    routes = serving("sglang", **{"POST /flush_cache": (200, b"Cache flushed.")})
+    with server(routes) as (url, asked):
+        attached = attach(url, None, EngineSettings())
+        assert attached.facts.cold_by == "POST /flush_cache before each repeat"
+        assert not attached.endpoint.unique_prefix
+        before = [one.what for one in asked].count("POST /flush_cache")
+        assert attached.forget_prompts() is None
+        assert [one.what for one in asked].count("POST /flush_cache") == before + 1
+        routes["POST /flush_cache"] = (400, {"error": "requests are running"})
+        why = attached.forget_prompts()
+    assert why == "the server did not empty its prefix cache: HTTP 400: requests are running"
+
+
+def test_a_warm_cache_is_left_alone() -> None:
+    routes = serving("sglang", **{"POST /flush_cache": (200, b"")})
+    with server(routes) as (url, asked):
+        attached = attach(url, None, EngineSettings(cache_prompt=True))
+        assert attached.forget_prompts() is None
+    assert (attached.facts.cold_by, attached.endpoint.unique_prefix) == (None, False)
+    assert "POST /flush_cache" not in [one.what for one in asked]
+
+
+@pytest.mark.parametrize("kind", ["vllm", "organization_owner", "somebody"])
+def test_a_cache_without_a_switch_is_kept_cold_by_unique_beginnings(kind: str) -> None:
+    """vLLM has the route in its developers' mode only."""
+    with server(serving(kind)) as (url, _):
+        attached = attach(url, None, EngineSettings())
+    assert attached.endpoint.unique_prefix
+    assert attached.facts.cold_by == "a unique beginning of each prompt"
+    assert attached.forget_prompts() is None
+
+
+# Its own account
+
+
+def test_the_metrics_page_is_read_where_there_is_one() -> None:
+    page = b"vllm:prompt_tokens_total 1\n"
+    routes = serving(**{"GET /metrics": (200, page)})
+    with server(routes) as (url, _):
+        attached = attach(url, None, EngineSettings())
+        assert attached.metrics_page() == page.decode()
+        del routes["GET /metrics"]
+        assert attached.metrics_page() is None
+    assert attached.metrics_page() is None
+
+
+def test_a_server_without_metrics_of_its_kind_is_not_asked_for_them_again() -> None:
+    with server(serving(**{"GET /metrics": (200, b"go_goroutines 1\n")})) as (url, asked):
+        attached = attach(url, None, EngineSettings())
+        before = len(asked)
+        assert attached.metrics_page() is None
+        assert len(asked) == before
+
+
+# Reasoning
 
 
 @pytest.mark.parametrize(
-    ("listed", "said"),
+    ("model", "template", "switch"),
     [
-        (models("llama3.2:1b"), "it has llama3.2:1b"),
-        ((200, b'{"object": "list", "data": null}'), "it has no models"),
+        ("m", "{% if enable_thinking %}<think>{% endif %}", "enable_thinking"),
+        ("m", "{{ messages }}", "none"),
+        ("gpt-oss-20b", "{{ reasoning_effort }}", "reasoning_effort"),
+        ("m", None, "enable_thinking"),
     ],
 )
-def test_a_model_that_ollama_lacks_is_told_with_the_command_that_gets_it(
-    listed: tuple[int, bytes], said: str
+def test_what_llama_cpp_shows_of_the_template_goes_before_the_models_name(
+    model: str, template: str | None, switch: str
 ) -> None:
-    with (
-        http_server({"/v1/models": listed}) as (url, _),
-        pytest.raises(DeploymentError) as caught,
-    ):
-        attach_ollama("llama3.2:3b", EngineSettings(), ollama(url))
-    assert said in str(caught.value)
-    assert "`ollama pull llama3.2:3b`" in str(caught.value)
+    routes = serving("llamacpp", **{"GET /props": (200, {"chat_template": template})})
+    routes["GET /v1/models"] = listing(model, owned_by="llamacpp")
+    with server(routes) as (url, _):
+        attached = attach(url, None, EngineSettings())
+    assert attached.endpoint.manners.switch == switch
 
 
-@pytest.mark.parametrize(
-    ("value", "address"),
-    [
-        (None, "http://127.0.0.1:11434"),
-        ("", "http://127.0.0.1:11434"),
-        ("box", "http://box:11434"),
-        ("box:8080", "http://box:8080"),
-        (":8080", "http://127.0.0.1:8080"),
-        ("8080", "http://8080:11434"),
-        ("192.168.1.2", "http://192.168.1.2:11434"),
-        ("0.0.0.0", "http://127.0.0.1:11434"),
-        ("0.0.0.0:8080", "http://127.0.0.1:8080"),
-        ("http://box", "http://box:80"),
-        ("http://box:8080", "http://box:8080"),
-        ("http://box:8080/", "http://box:8080"),
-        ("http://box:8080/sub/", "http://box:8080/sub"),
-        ("https://box", "https://box:443"),
-        (' "box:8080" ', "http://box:8080"),
-        ("[::]", "http://[::1]:11434"),
-        ("::1", "http://[::1]:11434"),
-        ("[::1]:8080", "http://[::1]:8080"),
-    ],
-)
-def test_ollama_host_is_read_in_the_forms_that_ollama_takes(
-    value: str | None, address: str
-) -> None:
-    assert ollama_address({} if value is None else {"OLLAMA_HOST": value}) == address
+def test_reasoning_is_refused_where_nothing_can_be_told() -> None:
+    routes = serving("llamacpp", **{"GET /props": (200, {"chat_template": "{{ messages }}"})})
+    with server(routes) as (url, _):
+        by_template = attach(url, None, EngineSettings())
+    with server(serving("somebody")) as (url, _):
+        by_kind = attach(url, None, EngineSettings())
+    for attached in (by_template, by_kind):
+        with pytest.raises(DeploymentError, match="reason"):
+            attached.set_reasoning(Reasoning(on=True))
+        attached.set_reasoning(Reasoning(on=False))
 
 
-@pytest.mark.parametrize("value", ["box:notaport", "ftp://box", "http://u:p@box"])
-def test_an_ollama_host_that_is_no_address_is_told(value: str) -> None:
-    with pytest.raises(DeploymentError, match="OLLAMA_HOST is no server's address") as caught:
-        ollama_address({"OLLAMA_HOST": value})
-    assert "u:p" not in str(caught.value)
+def test_reasoning_is_asked_for_in_the_servers_form() -> None:
+    with server(serving("vllm")) as (url, _):
+        attached = attach(url, None, EngineSettings())
+    attached.set_reasoning(Reasoning(on=True))
+    assert attached.endpoint.manners.switch == "enable_thinking"
+    assert attached.endpoint.reasoning == Reasoning(on=True)

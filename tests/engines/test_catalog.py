@@ -104,14 +104,20 @@ def test_ollama_is_looked_for_where_its_variable_says(
 
 
 @pytest.mark.parametrize("model", ["openai/gpt-x", "anthropic/c", "deepseek/d"])
-def test_providers_of_later_versions_are_told_to_be_so(model: str, tmp_path: Path) -> None:
+def test_a_providers_model_needs_its_key(model: str, tmp_path: Path) -> None:
+    spec = ModelSpec.parse(model)
+    assert spec.remote and spec.file is None
     with (
-        pytest.raises(
-            DeploymentError, match=r"in this version.*ollama/NAME, or any name with --url"
-        ),
-        open_engine(ModelSpec.parse(model), EngineSettings(), log_folder=tmp_path),
+        pytest.raises(DeploymentError, match=f"{spec.provider.upper()}_API_KEY.* is not set"),
+        open_engine(spec, EngineSettings(), log_folder=tmp_path),
     ):
         pass
+
+
+@pytest.mark.parametrize("model", ["reference", "llama3.2", "a.gguf"])
+def test_what_runs_here_is_not_remote(model: str) -> None:
+    assert not ModelSpec.parse(model).remote
+    assert not ModelSpec.parse(model, url="http://127.0.0.1:1").remote
 
 
 def test_a_missing_address_is_told(tmp_path: Path) -> None:

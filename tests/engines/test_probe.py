@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from minionbench import clock
 from minionbench.engines import probe
-from minionbench.engines.probe import ProbeError, ask
+from minionbench.engines.probe import ProbeError, ask, ask_lines
+from minionbench.errors import DeploymentError
 from minionbench.exchange import Secret
 from minionbench.transport.http import Url
 from tests.engines.support import PATIENCE_S, closed_port, http_server, raw_server
+from tests.transport.certificates import Authority
+from tests.transport.support import CHUNKED, HELLO, Peer, ScriptedServer, Signal, answering
 
 
 def test_status_and_body_come_back_whatever_the_status() -> None:
@@ -64,7 +70,7 @@ def test_a_server_that_hangs_up_at_once_is_told() -> None:
     def hang_up(peer: socket.socket) -> None:
         peer.recv(1000)
 
-    with raw_server(hang_up) as url, pytest.raises(ProbeError, match=r"closed connection|reset"):
+    with raw_server(hang_up) as url, pytest.raises(ProbeError, match=r"without an answer"):
         ask(Url(url), "/", timeout_s=PATIENCE_S)
 
 
@@ -97,7 +103,9 @@ def test_a_silent_server_does_not_hold_us() -> None:
         ask(Url(url), "/", timeout_s=0.2)
 
 
-@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"])
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"]
+)
 def test_a_server_that_sends_a_byte_now_and_then_does_not_hold_us(head: bytes) -> None:
     def drip(peer: socket.socket) -> None:
         peer.sendall(head)
@@ -140,7 +148,136 @@ def test_a_redirect_is_not_followed() -> None:
     assert len(seen) == 1
 
 
-def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_machine_is_not_asked_by_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
     with http_server({"/": (200, b"{}")}) as (url, _):
         assert ask(Url(url), "/", timeout_s=PATIENCE_S).status == 200
+
+
+def test_headers_of_the_caller_go_before_ours() -> None:
+    with http_server({"/": (200, b"{}")}) as (url, seen):
+        more = (("authorization", "Other abc"), ("X-Version", "3"))
+        ask(Url(url), "/", key=Secret("k"), headers=more, timeout_s=PATIENCE_S)
+    assert seen[0]["X-Version"] == "3"
+    values = [value for name, value in seen[0].items() if name.lower() == "authorization"]
+    assert values == ["Other abc"]
+
+
+# Proxies and TLS: the same as for the measured calls
+
+USER = "me:s3cret-pass"
+
+
+def test_a_server_elsewhere_is_asked_by_the_proxy_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with http_server({"http://api.example/v1/models": (200, b"{}")}) as (url, seen):
+        monkeypatch.setenv("http_proxy", url.replace("http://", f"http://{USER}@"))
+        assert ask(Url("http://api.example/v1"), "/models", timeout_s=PATIENCE_S).status == 200
+    assert seen[0]["Proxy-Authorization"].startswith("Basic ")
+    assert seen[0]["Host"] == "api.example"
+
+
+def test_a_proxy_that_refuses_or_is_not_there_is_told_as_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(peer: socket.socket) -> None:
+        peer.recv(1000)
+        peer.sendall(b"HTTP/1.1 407 No\r\n\r\n")
+        peer.recv(1000)
+
+    with raw_server(refuse) as url:
+        monkeypatch.setenv("https_proxy", url.replace("http://", f"http://{USER}@"))
+        with pytest.raises(ProbeError, match="password of https_proxy") as refused:
+            ask(Url("https://api.example"), "/", timeout_s=PATIENCE_S)
+    with pytest.raises(ProbeError, match=r"no connection to the proxy .* of https_proxy") as dead:
+        ask(Url("https://api.example"), "/", timeout_s=PATIENCE_S)
+    monkeypatch.setenv("https_proxy", f"http://{USER}@nowhere.invalid:1")
+    with pytest.raises(DeploymentError, match=r"'nowhere\.invalid'") as unknown:
+        ask(Url("https://api.example"), "/", timeout_s=PATIENCE_S)
+    monkeypatch.setenv("https_proxy", f"socks5://{USER}@h")
+    with pytest.raises(DeploymentError, match="SOCKS") as socks:
+        ask(Url("https://api.example"), "/", timeout_s=PATIENCE_S)
+    assert "s3cret" not in f"{refused.value}{dead.value}{unknown.value}{socks.value}"
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificates")
+def test_certificates_are_verified_unless_the_user_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path)
+    with ScriptedServer(answering(HELLO), tls=authority.issue("good").server()) as server:
+        url = Url(server.url)
+        with pytest.raises(ProbeError, match="SSL_CERT_FILE, or accept it unseen with --insecure"):
+            ask(url, "/", timeout_s=PATIENCE_S)
+        assert ask(url, "/", insecure=True, timeout_s=PATIENCE_S).body == b"hello"
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.root.path))
+        assert ask(url, "/", timeout_s=PATIENCE_S).body == b"hello"
+        assert list(ask_lines(url, "/", {}, idle_s=PATIENCE_S)) == [b"hello"]
+
+
+# Line by line
+
+
+def lines_server(serve: Callable[[Peer], None]) -> ScriptedServer:
+    def answer(peer: Peer) -> None:
+        if peer.read_request():
+            serve(peer)
+
+    return ScriptedServer(answer)
+
+
+def test_lines_are_given_as_they_come() -> None:
+    gate = Signal()
+
+    def serve(peer: Peer) -> None:
+        peer.send(CHUNKED + b"4\r\na\nb\n\r\n", b"2\r\nc1\r\n")
+        gate.wait()
+        peer.send(b"3\r\n2\nd\r\n0\r\n\r\n")
+
+    with lines_server(serve) as server:
+        lines = ask_lines(Url(server.url), "/pull", {}, idle_s=PATIENCE_S)
+        assert [next(lines), next(lines)] == [b"a\n", b"b\n"]
+        gate.give()
+        assert list(lines) == [b"c12\n", b"d"]
+
+
+def test_an_answer_of_lines_that_breaks_off_or_stops_is_told_after_what_came() -> None:
+    gate = Signal()
+    for stops, said in ((False, "in the middle"), (True, r"no complete answer within 0\.3 s")):
+
+        def serve(peer: Peer, stops: bool = stops) -> None:
+            peer.send(CHUNKED + b"2\r\na\n\r\n")
+            if stops:
+                gate.wait()
+
+        with lines_server(serve) as server:
+            lines = ask_lines(Url(server.url), "/", {}, idle_s=0.3 if stops else PATIENCE_S)
+            assert next(lines) == b"a\n"
+            with pytest.raises(ProbeError, match=said):
+                next(lines)
+            if stops:
+                gate.give()
+
+
+def test_a_line_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "MAX_ANSWER_BYTES", 1 << 20)
+
+    def serve(peer: Peer) -> None:
+        peer.send(CHUNKED)
+        while True:
+            peer.send(b"10000\r\n" + bytes(1 << 16) + b"\r\n")
+
+    with lines_server(serve) as server, pytest.raises(ProbeError, match="longer than 1 MB"):
+        list(ask_lines(Url(server.url), "/", {}, idle_s=PATIENCE_S))
+
+
+def test_lines_that_nobody_reads_on_end_with_their_reader() -> None:
+    def serve(peer: Peer) -> None:
+        peer.send(CHUNKED + b"2\r\na\n\r\n")
+        peer.wait_for_close()
+
+    with lines_server(serve) as server:
+        lines = ask_lines(Url(server.url), "/", {}, idle_s=PATIENCE_S)
+        assert next(lines) == b"a\n"
+        lines.close()

@@ -139,7 +139,7 @@ def test_a_percentile_among_the_failures_is_absent_with_their_share() -> None:
     shown = value_of(records, "ttft_s").metadata
     assert shown["percentiles"]["p50"]["value"] == pytest.approx(0.05)
     assert shown["percentiles_absent"]["p90"] == (
-        "The p90 falls among the failures: 8 of 64 (12%) requests failed, "
+        "The p90 falls among the failures: 8 of 64 requests (12%) failed, "
         "most often with reset: gone"
     )
 
@@ -184,7 +184,7 @@ def test_a_median_among_the_failures_is_an_error_with_the_share() -> None:
         made = value_of(records, name)
         assert made.status == "error"
         assert made.error_message == (
-            "The median falls among the failures: 3 of 5 (60%) requests failed, "
+            "The median falls among the failures: 3 of 5 requests (60%) failed, "
             "most often with http_error 429: slow down"
         )
 
@@ -195,16 +195,14 @@ def test_when_all_fail_the_error_names_the_most_frequent_failure() -> None:
     for name in TIMES:
         made = value_of(records, name)
         assert made.error_message == (
-            "All 4 requests failed, 3 of 4 (75%) of them with connect_failed: refused"
+            "All 4 requests failed, 3 of them (75%) with connect_failed: refused"
         )
         assert made.metadata["failed"] == 4
 
 
 def test_a_failure_without_words_is_named_by_its_outcome() -> None:
     silent = msgspec.structs.replace(record(outcome=Outcome.RESET), failure=None)
-    assert value_of([silent], "ttft_s").error_message == (
-        "All 1 requests failed, 1 of 1 (100%) of them with reset"
-    )
+    assert value_of([silent], "ttft_s").error_message == ("The only request failed with reset")
 
 
 def test_requests_that_were_cut_off_are_left_out_and_counted() -> None:
@@ -227,8 +225,8 @@ def test_nothing_but_cut_off_requests_is_no_error() -> None:
 def test_several_reasons_are_given_with_their_shares() -> None:
     records = [record(outcome=Outcome.CUT), record(tokens=None), record(tokens=None)]
     assert value_of(records, "tpot_s").reason == (
-        "2 of 3 (67%): the server did not count the generated tokens; "
-        "1 of 3 (33%): cut off or never sent when the run ended"
+        "2 of 3 requests (67%): the server did not count the generated tokens; "
+        "1 of 3 requests (33%): cut off or never sent when the run ended"
     )
 
 
@@ -274,7 +272,7 @@ def test_one_answer_that_came_otherwise_makes_them_gaps_between_events() -> None
     ]
     metrics = cell_metrics(records)
     assert metrics["itl_s"].reason == (
-        "1 of 2 (50%) answers: the answer's events are not one token each; see icl_s"
+        "1 of 2 answers (50%): the answer's events are not one token each; see icl_s"
     )
     assert metrics["icl_s"].value == pytest.approx(0.0325)  # of 15 and 50
 
@@ -339,7 +337,7 @@ def test_failures_take_time_and_deliver_nothing() -> None:
 def test_throughput_of_nothing_but_failures_is_an_error() -> None:
     records = [record(t, t, outcome=Outcome.RESET, end=t + 50, item=f"{t}") for t in (0, 50)]
     made = value_of(records, "output_tokens_per_sec")
-    assert made.error_message == "All 2 requests failed, 2 of 2 (100%) of them with reset: it broke"
+    assert made.error_message == "All 2 requests failed, 2 of them (100%) with reset: it broke"
 
 
 def test_tokens_that_were_not_counted_give_no_rate() -> None:
@@ -348,7 +346,7 @@ def test_tokens_that_were_not_counted_give_no_rate() -> None:
     uncounted = stream([100, 100])
     uncounted.append(record(200, 200, [250, 300], tokens=None))
     metrics = cell_metrics(uncounted)
-    assert metrics["output_tokens_per_sec"].reason == "1 answers came without a token count"
+    assert metrics["output_tokens_per_sec"].reason == "1 answer came without a token count"
     assert metrics["requests_per_sec"].value == pytest.approx(10)
 
 
@@ -362,7 +360,7 @@ def test_the_number_of_streams_is_the_callers_where_given() -> None:
 def test_a_repeat_without_a_steady_state_is_named() -> None:
     records = [*stream([100, 100]), *stream([100], start=300, repeat=1)]
     assert value_of(records, "requests_per_sec").reason == (
-        "repeat 2: 1 requests ended in the steady state, at least 2 are needed"
+        "repeat 2: 1 request ended in the steady state, at least 2 are needed"
     )
 
 

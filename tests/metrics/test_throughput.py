@@ -50,13 +50,13 @@ def test_more_requests_than_streams_are_no_closed_loop() -> None:
 def test_streams_that_were_never_all_at_work_have_no_steady_state() -> None:
     assert steady_state(two_streams(), 3) == "there never were 3 requests in flight at once"
     unsent = [record(sent=None, outcome=Outcome.NOT_SENT)]
-    assert steady_state(unsent, 1) == "there never were 1 requests in flight at once"
+    assert steady_state(unsent, 1) == "there never was 1 request in flight at once"
 
 
 def test_a_steady_state_of_one_request_each_is_too_short() -> None:
     records = [*stream([100]), *stream([100], start=10)]
     assert steady_state(records, 2) == (
-        "1 requests ended in the steady state, at least 4 are needed"
+        "1 request ended in the steady state, at least 4 are needed"
     )
 
 

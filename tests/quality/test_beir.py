@@ -74,7 +74,7 @@ def test_the_split_is_named_or_the_only_one_or_test(tmp_path: Path) -> None:
     ("line", "words"),
     [
         ("1\t1", "there are 2 fields"),
-        ("1 1 1", "there are 1 fields"),
+        ("1 1 1", "there is 1 field"),
         ("1\t1\tx", "the grade 'x' is not a whole number"),
         ("1\t1\t1.5", "is not a whole number"),
         ("1\t1\t1_0", "is not a whole number"),

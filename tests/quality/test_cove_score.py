@@ -256,7 +256,7 @@ def test_a_request_that_the_end_of_the_run_cut_off_is_left_out_with_its_pair() -
 def test_when_all_requests_failed_there_is_no_rate_but_the_reason() -> None:
     value = cove_pass_rate(HAND.pairs, finals(*[Outcome.RESET] * 6))
     assert value.status == "error"
-    assert value.reason == "All 6 requests failed, 6 of them with reset: it broke"
+    assert value.reason == "All 6 requests failed, 6 of them (100%) with reset: it broke"
 
 
 def test_when_nothing_was_measured_the_rate_is_skipped() -> None:

@@ -204,7 +204,7 @@ def test_a_query_that_the_end_of_the_run_cut_off_is_left_out_of_all_figures() ->
 def test_when_all_failed_or_nothing_ran_the_reason_is_given() -> None:
     failed = retrieval_score(HAND, hand(Outcome.RESET, Outcome.RESET))
     assert failed.status == "error"
-    assert failed.reason == "All 2 requests failed, 2 of them with reset: it broke"
+    assert failed.reason == "All 2 requests failed, 2 of them (100%) with reset: it broke"
     assert retrieval_score(HAND, []).reason == "no query was measured"
     cut = retrieval_score(HAND, hand(Outcome.CUT, Outcome.CUT))
     assert (cut.status, cut.reason) == ("skipped", "no query was measured")

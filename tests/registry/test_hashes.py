@@ -114,3 +114,27 @@ def test_only_the_versions_that_are_named_are_read(folder: Path) -> None:
     assert verified(folder, "v2").version == "v2"
     with pytest.raises(UsageError, match="no version v3"):
         verified(folder, "v3")
+
+
+def test_the_models_of_the_program_itself_are_added_and_verified_by_name(tmp_path: Path) -> None:
+    registry = tmp_path / "registry.json"
+    added = add_model(registry, Path("reference/q4_0"))
+    assert added.version == "reference-q4_0"
+    assert added.fields["model_path"] == "reference/q4_0"
+    assert added.fields["quantization"] == "Q4_0"
+    (found,) = verify_registry(registry)
+    assert found.state == "intact"
+    assert found.path is not None and found.path.name == "reference-q4_0.gguf"
+    # What lies at that path comes before what the name would mean.
+    (tmp_path / "reference").mkdir()
+    (tmp_path / "reference" / "q4_0").write_bytes(b"another model")
+    (found,) = verify_registry(registry)
+    assert found.state == "damaged"
+    assert found.path == tmp_path / "reference" / "q4_0"
+
+
+def test_a_reference_model_that_does_not_exist_is_missing(tmp_path: Path) -> None:
+    registry = tmp_path / "registry.json"
+    registry.write_text('[{"version": "v1", "model_path": "reference/q5_1"}]')
+    (found,) = verify_registry(registry)
+    assert found.state == "unusable"

@@ -9,9 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minionbench.errors import NotComparable
-from minionbench.schema import BenchmarkCandidate, MetricResult
+from minionbench.schema import (
+    BenchmarkCandidate,
+    LoadDocument,
+    MetricResult,
+    WorkloadDocument,
+)
 from minionbench.select import Criteria, Gate, Scale, Selection, choose
-from tests.documents import run
+from tests.documents import cell, run
 from tests.select.candidates import between, made, near
 
 BY_BOTH = Criteria(
@@ -293,6 +298,55 @@ def candidates(draw: st.DrawFn) -> list[BenchmarkCandidate]:
         )
         for index in range(draw(st.integers(1, 5)))
     ]
+
+
+def with_cells(version: str, *ttft_s: float | MetricResult, seed: int = 0) -> BenchmarkCandidate:
+    """A candidate with a cell of Prefill for each of these, of 1, 2 … streams."""
+    asked = WorkloadDocument(name="prefill", version=1, source="s", seed=seed, items=3)
+    cells = tuple(
+        cell(
+            f"{version}.{streams}",
+            workload=asked,
+            load=LoadDocument(kind="closed", concurrency=streams),
+            metrics={"ttft_s": near(value) if isinstance(value, float) else value},
+        )
+        for streams, value in enumerate(ttft_s, 1)
+    )
+    return made(version, latency_ms=10.0, cove_pass_rate=90.0).model_copy(update={"cells": cells})
+
+
+QUICK_PREFILL = Criteria(weights=BY_BOTH.weights, gates=(Gate("ttft_s", "<=", 0.5, "prefill"),))
+
+
+def test_a_gate_on_a_workload_is_held_against_each_of_its_cells() -> None:
+    selection = chosen(
+        with_cells("quick", 0.2, 0.3),
+        with_cells("barely", 0.2, 0.499),
+        with_cells("slow", 0.2, 0.7),
+        with_cells("half", 0.2),
+        with_cells("none"),
+        with_cells("failed", 0.2, MetricResult.error("all requests failed")),
+        criteria=QUICK_PREFILL,
+    )
+    assert standings(selection) == {
+        "barely": "chosen",
+        "quick": "tied",
+        "failed": "cannot be ranked",
+        "half": "cannot be ranked",
+        "none": "cannot be ranked",
+        "slow": "fails a gate",
+    }
+    assert "fails the gate prefill.ttft_s<=0.5: it is 0.700 s (0.693–0.707) in slow.2" in reasons(
+        selection, "slow"
+    )
+    assert "in barely.2, but the interval reaches beyond" in reasons(selection, "barely")
+    assert "missing ttft_s: a cell of the workload prefill is lacking" in reasons(selection, "half")
+    assert "missing ttft_s in failed.2: error: all requests failed" in reasons(selection, "failed")
+
+
+def test_cells_of_other_items_cannot_be_held_against_one_gate() -> None:
+    with pytest.raises(NotComparable, match="prefill had other items"):
+        chosen(with_cells("a", 0.2), with_cells("b", 0.2, seed=1), criteria=QUICK_PREFILL)
 
 
 gates = st.builds(

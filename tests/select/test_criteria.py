@@ -172,3 +172,15 @@ def test_reference_points_that_make_no_scale_are_refused(text: str, problem: str
         parse_references([text])
     with pytest.raises(UsageError, match="two pairs"):
         parse_references(["latency_ms=5:1", "latency_ms=6:1"])
+
+
+def test_a_gate_may_name_the_workload_whose_cells_it_is_for() -> None:
+    gate = parse_gate(" prefill.ttft_s <= .5 ")
+    assert gate == Gate("ttft_s", "<=", 0.5, "prefill")
+    assert parse_gate(gate.text) == gate == parse_gate("prefill.ttft_s<=0.5")
+    assert parse_gate("cove-base.peak_ram_mb<100").workload == "cove-base"
+    with pytest.raises(UsageError, match="no metric 'prefill'"):
+        parse_gate("ttft_s.prefill<1")
+    for odd in (".ttft_s<1", "a.b.ttft_s<1", "a b.ttft_s<1"):
+        with pytest.raises(UsageError, match="is no requirement"):
+            parse_gate(odd)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import selectors
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 
+import pytest
+
 from minionbench.clock import monotonic_ns
 from minionbench.exchange import Timeouts
 from minionbench.transport.connection import Sending, Target
 from minionbench.transport.http import Url, request_bytes
 from minionbench.transport.loop import Transport
+from minionbench.transport.poller import Poller, SelectorPoller, platform_poller
 from minionbench.transport.stream import Address
 from minionbench.units import NS_PER_S
 
@@ -26,6 +31,19 @@ CLOSING = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhel
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
+def polling() -> Poller:
+    """What waits where there is neither epoll nor kqueue."""
+    return SelectorPoller(selectors.PollSelector())
+
+
+def selecting() -> Poller:
+    """What waits on Windows."""
+    return SelectorPoller(selectors.SelectSelector())
+
+
+pollers = pytest.mark.parametrize("poller", [platform_poller, polling, selecting])
+
+
 class Signal:
     """What one thread gives and another waits for, as often as it was given."""
 
@@ -36,7 +54,11 @@ class Signal:
         self._given.release(times)
 
     def wait(self) -> None:
-        assert self._given.acquire(timeout=PATIENCE_NS / NS_PER_S), "the signal never came"
+        assert self.wait_s(PATIENCE_NS / NS_PER_S), "the signal never came"
+
+    def wait_s(self, timeout_s: float) -> bool:
+        """Whether the signal comes within so many seconds."""
+        return self._given.acquire(timeout=timeout_s)
 
 
 class Peer:
@@ -54,7 +76,7 @@ class Peer:
             if not self._read():
                 return b""
         head = self._unread[:head_end].lower()
-        length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
         while len(self._unread) < head_end + length:
             if not self._read():
                 return b""
@@ -88,15 +110,24 @@ class ScriptedServer:
     """Listens on loopback; a test's function serves each connection in a thread of its own.
 
     When the function returns, the connection is closed. What it raises, the `with` block raises,
-    but for errors of a connection that the client or the end of the test has closed.
+    but for errors of a connection that the client or the end of the test has closed. With `tls`
+    everything is encrypted, and the function is called after the handshake.
     """
 
-    def __init__(self, serve: Callable[[Peer], None], host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        serve: Callable[[Peer], None],
+        host: str = "127.0.0.1",
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._serve = serve
+        self._tls = tls
         self._listener = socket.create_server((host, 0), backlog=1_024, family=_family(host))
         self.address = Address(_family(host), self._listener.getsockname())
         self.port: int = self._listener.getsockname()[1]
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}/v1"
+        scheme = "http" if tls is None else "https"
+        self.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}/v1"
         self.connections = 0
         self._failures: list[BaseException] = []
         self._sockets: set[socket.socket] = set()
@@ -126,8 +157,14 @@ class ScriptedServer:
         if self._failures and error is None:
             raise self._failures[0]
 
-    def target(self, *, slots: int | None = None, timeouts: Timeouts | None = None) -> Target:
-        return Target.at(self.url, slots=slots, timeouts=timeouts)
+    def target(
+        self,
+        *,
+        slots: int | None = None,
+        timeouts: Timeouts | None = None,
+        insecure: bool = False,
+    ) -> Target:
+        return Target.at(self.url, slots=slots, timeouts=timeouts, insecure=insecure)
 
     def _start(self, work: Callable[..., None], *arguments: object) -> None:
         thread = threading.Thread(target=work, args=arguments, daemon=True)
@@ -141,6 +178,10 @@ class ScriptedServer:
             except OSError:
                 return
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(
+                    connection, server_side=True, do_handshake_on_connect=False
+                )
             with self._lock:
                 if not self._open:
                     connection.close()
@@ -152,6 +193,8 @@ class ScriptedServer:
 
     def _work(self, peer: Peer) -> None:
         try:
+            if isinstance(peer.socket, ssl.SSLSocket):
+                peer.socket.do_handshake()
             self._serve(peer)
         except OSError:
             pass

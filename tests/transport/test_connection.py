@@ -93,8 +93,8 @@ def test_a_server_is_resolved_when_it_is_named() -> None:
         Target.at("127.0.0.1:81")
     with pytest.raises(DeploymentError):
         Target.at("http://a..b/")
-    with pytest.raises(DeploymentError, match="needs TLS"):
-        Target.at("https://127.0.0.1:81")
+    secure = Target.at("https://127.0.0.1")
+    assert secure.addresses == (Address(socket.AF_INET, ("127.0.0.1", 443)),)
 
 
 def test_an_address_that_answered_goes_first_and_none_is_lost() -> None:

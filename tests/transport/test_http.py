@@ -171,16 +171,22 @@ spoilt = st.binary(max_size=6) | st.sampled_from(
 )
 
 
-@given(responses, st.data())
-def test_spoilt_bytes_are_judged_the_same_however_they_come(
-    written: Written, data: st.DataObject
-) -> None:
-    raw = written.raw
-    for _ in range(data.draw(st.integers(1, 3))):
-        at = data.draw(st.integers(0, len(raw)))
-        raw = raw[:at] + data.draw(spoilt) + raw[at + data.draw(st.integers(0, 3)) :]
+@st.composite
+def spoilt_in_pieces(draw: st.DrawFn) -> list[bytes]:
+    raw = draw(responses).raw
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(raw)))
+        raw = raw[:at] + draw(spoilt) + raw[at + draw(st.integers(0, 3)) :]
+    return draw(split(raw))
+
+
+@given(spoilt_in_pieces())
+@example([b"HTTP/1.1 100 Continue\r\n\n", b"\r\n" + OK + b"Content-Length: 0\r\n\r\n"])
+@example([b"HTTP/1.1 103 Early\r\nLink: x\n\n", b"\r\n\r\n" + OK + b"\r\nabc"])
+def test_spoilt_bytes_are_judged_the_same_however_they_come(pieces: list[bytes]) -> None:
+    raw = b"".join(pieces)
     at_once = verdict([raw])
-    assert verdict(data.draw(split(raw))) == at_once
+    assert verdict(pieces) == at_once
     assert verdict([bytes([byte]) for byte in raw]) == at_once
 
 
@@ -244,6 +250,12 @@ def test_interim_responses_are_passed_over() -> None:
         b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\nhi"
     )
     assert (framer.status, body_of(framer), framer.done) == (200, b"hi", True)
+
+
+def test_an_interim_response_is_held_to_the_same_rules_as_any() -> None:
+    for wrong in (b"Link: x\n\ny", b"no colon", b"\n", b" folded: x"):
+        with pytest.raises(FramingError, match="header"):
+            fed(b"HTTP/1.1 103 Early\r\n" + wrong + b"\r\n\r\n" + OK + b"\r\n")
 
 
 @pytest.mark.parametrize("status", [b"204", b"304"])

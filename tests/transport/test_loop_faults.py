@@ -16,7 +16,7 @@ from minionbench.exchange import Exchange, Outcome, Timeouts
 from minionbench.transport.connection import Sending, Target
 from minionbench.transport.http import Url, request_bytes
 from minionbench.transport.loop import Transport
-from minionbench.transport.poller import Poller, SelectorPoller, platform_poller
+from minionbench.transport.poller import Poller
 from minionbench.transport.stream import Address
 from minionbench.units import NS_PER_MS, NS_PER_S
 from tests.transport.support import (
@@ -31,13 +31,13 @@ from tests.transport.support import (
     collect,
     dead_port,
     deaf_port,
+    pollers,
     run_until,
     silent,
     submit,
     target_of,
 )
 
-pollers = pytest.mark.parametrize("poller", [platform_poller, SelectorPoller])
 SHORT_S = 0.15
 
 
@@ -128,6 +128,43 @@ def test_a_failure_of_every_address_before_the_planned_instant_loses_no_call() -
     failed(sending.exchange, Outcome.CONNECT_FAILED, "no connection to h")
 
 
+def test_when_no_address_answers_each_is_named_with_its_reason() -> None:
+    nowhere = Address(socket.AF_INET, ("255.255.255.255", 9))
+    with dead_port() as port:
+        dead = [Address(socket.AF_INET, (f"127.0.0.{n}", port)) for n in range(1, 6)]
+        exchange = ask(Target(Url("http://h"), (*dead, nowhere))).exchange
+        alone = ask(Target(Url("http://h"), (dead[0],))).exchange
+    first = "no connection to h: Connection refused (127.0.0.1, 127.0.0.2, 127.0.0.3, …); "
+    failed(exchange, Outcome.CONNECT_FAILED, first)
+    failed(exchange, Outcome.CONNECT_FAILED, "(255.255.255.255)")
+    failed(alone, Outcome.CONNECT_FAILED, "no connection to h: Connection refused")
+    assert alone.failure is not None
+    assert "127.0.0.1" not in alone.failure.message
+
+
+def test_an_address_that_swallows_everything_is_named_with_those_that_refuse() -> None:
+    with dead_port() as dead, deaf_port() as deaf:
+        addresses = tuple(Address(socket.AF_INET, ("127.0.0.1", port)) for port in (deaf, dead))
+        target = Target(Url("http://h"), addresses, timeouts=Timeouts(connect_s=SHORT_S))
+        exchange = ask(target).exchange
+    failed(exchange, Outcome.CONNECT_FAILED, "no answer in its share of time (127.0.0.1)")
+    failed(exchange, Outcome.CONNECT_FAILED, "Connection refused (127.0.0.1)")
+
+
+@pytest.mark.usefixtures("far_ahead")
+def test_an_address_that_swallows_everything_before_the_instant_loses_no_call() -> None:
+    with deaf_port() as port, Transport() as transport:
+        target = target_of(port, timeouts=Timeouts(connect_s=SHORT_S))
+        planned_ns = monotonic_ns() + 800 * NS_PER_MS
+        sending = transport.submit(target, PAYLOAD, planned_ns, 0)
+        run_until(transport, lambda: target.connections == 1)
+        run_until(transport, lambda: target.connections == 0)
+        collect(transport, 1)
+    failed(sending.exchange, Outcome.CONNECT_TIMEOUT, "no connection within 0.15 s")
+    assert sending.exchange.connect_start_ns is not None
+    assert sending.exchange.connect_start_ns >= planned_ns
+
+
 # Waiting for the answer
 
 
@@ -146,7 +183,18 @@ def test_a_failure_of_every_address_before_the_planned_instant_loses_no_call() -
             Outcome.IDLE_TIMEOUT,
             "nothing more came for 0.15",
         ),
-        (Timeouts(idle_s=SHORT_S), [HELLO[:9]], Outcome.IDLE_TIMEOUT, "nothing more came"),
+        (
+            Timeouts(first_byte_s=SHORT_S),
+            [HELLO[:9]],
+            Outcome.FIRST_BYTE_TIMEOUT,
+            "no byte of the answer's body within 0.15 s",
+        ),
+        (
+            Timeouts(first_byte_s=SHORT_S),
+            [CHUNKED],
+            Outcome.FIRST_BYTE_TIMEOUT,
+            "no byte of the answer's body within 0.15 s",
+        ),
         (Timeouts(total_s=SHORT_S), [], Outcome.TOTAL_TIMEOUT, "not complete within 0.15 s"),
         (Timeouts(total_s=SHORT_S), [HELLO[:-2]], Outcome.TOTAL_TIMEOUT, "not complete"),
     ],
@@ -184,6 +232,48 @@ def test_an_answer_that_drips_for_ever_ends_at_the_limit_of_the_whole() -> None:
         exchange = ask(server.target(timeouts=limits)).exchange
     failed(exchange, Outcome.TOTAL_TIMEOUT, "not complete")
     assert set(exchange.body) == set(b"x")
+
+
+def test_until_the_body_begins_the_limit_is_that_on_the_first_byte() -> None:
+    """Servers send the head of a streamed answer at once, and then queue or read the prompt."""
+    gate = Signal()
+
+    def serve(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(CHUNKED)
+        gate.wait()
+        peer.send(b"1\r\nx\r\n0\r\n\r\n")
+
+    limits = Timeouts(first_byte_s=60, idle_s=SHORT_S)
+    with ScriptedServer(serve) as server, Transport() as transport:
+        (sending,) = submit(transport, server.target(timeouts=limits))
+        run_until(transport, lambda: has_all(sending, b""))
+        long_ns = monotonic_ns() + round(3 * SHORT_S * NS_PER_S)
+        assert transport.step(until_ns=long_ns) == []
+        gate.give()
+        collect(transport, 1)
+    assert (sending.exchange.outcome, sending.exchange.body) == (None, b"x")
+
+
+def test_keep_alive_comments_before_the_first_token_hold_an_answer_open() -> None:
+    gate = Signal()
+
+    def serve(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(CHUNKED)
+        while not gate.wait_s(SHORT_S / 10):
+            peer.send(b"e\r\n: keep-alive\n\n\r\n")
+        peer.send(b"1\r\nx\r\n0\r\n\r\n")
+
+    limits = Timeouts(first_byte_s=2 * SHORT_S, idle_s=2 * SHORT_S)
+    with ScriptedServer(serve) as server, Transport() as transport:
+        (sending,) = submit(transport, server.target(timeouts=limits))
+        long_ns = monotonic_ns() + round(6 * SHORT_S * NS_PER_S)
+        assert transport.step(until_ns=long_ns) == []
+        gate.give()
+        collect(transport, 1)
+    assert sending.exchange.outcome is None
+    assert sending.exchange.body.endswith(b": keep-alive\n\nx")
 
 
 def test_waiting_for_a_slot_is_no_part_of_any_time_out() -> None:
@@ -381,7 +471,7 @@ def test_a_body_over_the_limit_is_given_up_however_it_comes(answer: bytes, piece
 
 def test_an_answer_in_too_many_pieces_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a server that sends byte by byte fills no memory with stamps."""
-    monkeypatch.setattr("minionbench.transport.loop.MAX_READS", 4)
+    monkeypatch.setattr("minionbench.transport.limits.MAX_READS", 4)
     gate = Signal()
 
     def serve(peer: Peer) -> None:

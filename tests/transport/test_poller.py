@@ -16,8 +16,9 @@ from minionbench.transport.poller import (
     SelectorPoller,
     platform_poller,
 )
+from tests.transport.support import polling, selecting
 
-KINDS: list[Callable[[], Poller]] = [SelectorPoller]
+KINDS: list[Callable[[], Poller]] = [SelectorPoller, polling, selecting]
 if sys.platform.startswith("linux"):
     KINDS.append(EpollPoller)
 

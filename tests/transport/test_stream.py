@@ -120,6 +120,15 @@ def test_a_full_connection_takes_no_more_and_does_not_wait() -> None:
         full.give()
 
 
+def test_a_stream_that_takes_nothing_more_is_ready_with_its_end() -> None:
+    with ScriptedServer(silent) as server:
+        stream = connected(server.address)
+        stream.stop_reading()
+        assert receive(stream)[0] == b""
+        stream.close()
+        stream.stop_reading()
+
+
 def test_a_reset_is_an_error_of_the_read() -> None:
     def reset(peer: Peer) -> None:
         peer.socket.recv(1)
@@ -167,6 +176,12 @@ def test_each_address_of_a_name_comes_once() -> None:
     addresses = resolve(Url("http://localhost:81"))
     assert len(set(addresses)) == len(addresses) >= 1
     assert {address.family for address in addresses} <= {socket.AF_INET, socket.AF_INET6}
+
+
+def test_localhost_is_both_loopback_addresses_whatever_the_resolver_knows() -> None:
+    addresses = set(resolve(Url("http://localhost:81")))
+    assert Address(socket.AF_INET, ("127.0.0.1", 81)) in addresses
+    assert Address(socket.AF_INET6, ("::1", 81, 0, 0)) in addresses
 
 
 def test_a_name_that_nobody_knows_is_a_deployment_error_with_advice() -> None:

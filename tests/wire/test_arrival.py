@@ -95,3 +95,31 @@ def test_counting_agrees_with_looking_each_event_up(sizes: list[int], ends: list
     assert log.token_ns == [exchange.read_ns[read] for read in reads]
     assert log.merged_events == len(reads) - len(set(reads))
     assert log.first_merged == (len(reads) > 1 and reads[0] == reads[1])
+
+
+@given(
+    st.lists(st.integers(0, 5), min_size=1, max_size=10).filter(any),
+    st.lists(st.tuples(st.integers(1, 50), st.booleans()), max_size=12),
+    st.lists(st.integers(1, 4), min_size=1, max_size=6),
+)
+def test_runs_of_events_are_taken_as_the_events_one_by_one_are(
+    sizes: list[int], events: list[tuple[int, bool]], lengths: list[int]
+) -> None:
+    exchange = exchange_of(*[b"x" * size for size in sizes])
+    ends = sorted({end for end, _ in events if end <= len(exchange.body)})
+    kinds = [reasoning for _, reasoning in events]
+    one_by_one, at_once = ArrivalLog(exchange), ArrivalLog(exchange)
+    turn = 0
+    while ends:
+        run, reasoning = ends[: lengths[turn % len(lengths)]], kinds[turn]
+        del ends[: len(run)]
+        for end in run:
+            one_by_one.token_event(end, "" if reasoning else "x", "x" if reasoning else "")
+        if turn % 3 == 2:
+            for end in run:
+                at_once.token_event(end, "" if reasoning else "x", "x" if reasoning else "")
+        else:
+            at_once.token_run(run, reasoning=reasoning)
+        turn += 1
+    for name in ArrivalLog.__slots__:
+        assert getattr(one_by_one, name) == getattr(at_once, name), name

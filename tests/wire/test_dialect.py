@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from minionbench.errors import UsageError
-from minionbench.wire.dialect import dialect
+from minionbench.wire.dialect import NAMES, dialect
 
 
-def test_the_openai_dialect_is_found() -> None:
-    assert dialect("openai").name == "openai"
+@pytest.mark.parametrize("name", NAMES)
+def test_each_dialect_is_found_by_its_name(name: str) -> None:
+    assert dialect(name).name == name
 
 
 def test_an_unknown_dialect_is_refused_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match=r"no dialect 'klingon'.*openai"):
+    with pytest.raises(UsageError, match=r"no dialect 'klingon'.*openai, completions"):
         dialect("klingon")

@@ -45,7 +45,7 @@ FAULTS = [
     ("until-close", Outcome.OK, None),
     ("content-length", Outcome.OK, None),
     ("continue", Outcome.OK, None),
-    ("http-301", Outcome.HTTP_ERROR, "HTTP 301: this status was asked for"),
+    ("http-301", Outcome.HTTP_ERROR, "this status was asked for"),
     ("http-400", Outcome.HTTP_ERROR, "HTTP 400"),
     ("http-429", Outcome.HTTP_ERROR, "HTTP 429"),
     ("http-500", Outcome.HTTP_ERROR, "HTTP 500"),
@@ -57,7 +57,7 @@ FAULTS = [
     ("no-sse", Outcome.MALFORMED, "not a line of an event stream"),
     ("garbage", Outcome.MALFORMED, "HTTP/1.x"),
     ("invalid-utf8", Outcome.MALFORMED, "invalid UTF-8"),
-    ("html", Outcome.MALFORMED, "content type text/html"),
+    ("html", Outcome.MALFORMED, "a web page came"),
     ("bad-chunk", Outcome.MALFORMED, "not a chunk size"),
     ("endless-header", Outcome.MALFORMED, "headers are longer"),
     ("error-event", Outcome.STREAM_ERROR, "the engine died"),
@@ -277,7 +277,7 @@ SCRIPTS = {
     + chunk("a")
     + chunk(finish="stop")
     + DONE,
-    "content filter": chunk("a") + chunk(finish="content_filter") + DONE,
+    "a limit": chunk("a") + chunk(finish="length") + DONE,
     "both kinds": chunk("b", reasoning_content="a") + chunk(finish="stop") + DONE,
     "usage with details": chunk("a", "stop")
     + usage(9, 8, completion_tokens_details={"reasoning_tokens": 5}, total_tokens=17)

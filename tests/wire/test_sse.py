@@ -3,36 +3,54 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from minionbench.wire.sse import Event, NotAnEventStream, events, rest_after_events
+from minionbench.wire.frame import Frame
+from minionbench.wire.sse import EventStream, NotAnEventStream
 
 LINE = re.compile(rb"([^\r\n]*)(\r\n|\r|\n)")
 KNOWN = (b"data", b"error", b"event", b"id", b"retry")
+
+
+Event = tuple[bytes, int, bool]
+"""Data, end, and whether it is an error."""
+
+
+def events(body: bytes) -> Iterator[Frame]:
+    stream, position = EventStream(body), 0
+    while event := stream.next(position):
+        assert position <= event.start < event.end
+        position = event.end
+        yield event
+
+
+def rest_after_events(body: bytes) -> bytes:
+    return EventStream(body).rest()
 
 
 def by_the_standard(body: bytes) -> tuple[list[Event], bool]:
     """The events, read line by line, and whether a line of no known field came then."""
     found: list[Event] = []
     data: list[bytes] = []
-    name, broken = b"data", False
+    error, broken = False, False
     for line in LINE.finditer(body):
         if not line[1]:
             if broken:
                 return found, True
-            if data or name == b"error":
-                found.append(Event(b"\n".join(data), line.end(), name))
-            data, name = [], b"data"
+            if data or error:
+                found.append((b"\n".join(data), line.end(), error))
+            data, error = [], False
             continue
         field, _, value = line[1].partition(b":")
         value = value[1:] if value[:1] == b" " else value
         if field in (b"data", b"error"):
             data.append(value)
         if field == b"error" or (field, value) == (b"event", b"error"):
-            name = b"error"
+            error = True
         broken = broken or (field not in KNOWN and not line[1].startswith(b":"))
     return found, False
 
@@ -41,7 +59,7 @@ def read(body: bytes) -> tuple[list[Event], bool]:
     found: list[Event] = []
     try:
         for event in events(body):
-            found.append(event)
+            found.append((event.data, event.end, event.error))
     except NotAnEventStream:
         return found, True
     return found, False
@@ -79,9 +97,9 @@ def test_a_body_that_is_cut_has_the_events_that_had_ended_before_and_no_other(
     whole, _ = read(body)
     for length in range(len(body)):
         cut, _ = read(body[:length])
-        ended = [event for event in whole if event.end <= length]
+        ended = [data for data, end, _ in whole if end <= length]
         # A CR LF that was cut in its middle is a whole line end, too.
-        assert [e.data for e in cut] == [e.data for e in ended] or body[length - 1] == 13
+        assert [data for data, _, _ in cut] == ended or body[length - 1] == 13
 
 
 @given(st.binary(max_size=80) | st.text("data: \r\nx[]{}", max_size=40).map(str.encode))
@@ -128,16 +146,16 @@ def test_only_one_space_before_the_value_is_no_part_of_it() -> None:
 )
 def test_an_error_event_is_told_apart(body: bytes) -> None:
     (event,) = events(body)
-    assert (event.data, event.field) == (b'{"message":"x"}', b"error")
+    assert (event.data, event.error) == (b'{"message":"x"}', True)
 
 
 def test_an_error_event_needs_no_data() -> None:
-    assert [(e.data, e.field) for e in events(b"event: error\n\n")] == [(b"", b"error")]
+    assert [(e.data, e.error) for e in events(b"event: error\n\n")] == [(b"", True)]
 
 
 def test_events_of_other_names_are_data() -> None:
     body = b"event: message\nid: 1\nretry: 5\ndata: x\n\nevent: ping\n\n"
-    assert [(e.data, e.field) for e in events(body)] == [(b"x", b"data")]
+    assert [(e.data, e.error) for e in events(body)] == [(b"x", False)]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +164,7 @@ def test_events_of_other_names_are_data() -> None:
 def test_a_line_of_no_known_field_ends_the_reading(line: bytes) -> None:
     for end in (b"\n", b"\r\n"):
         body = b"data: before" + end + end + line + end + end + b"data: after" + end + end
-        assert read(body) == ([Event(b"before", 12 + 2 * len(end))], True)
+        assert read(body) == ([(b"before", 12 + 2 * len(end), False)], True)
 
 
 def test_the_refused_line_is_quoted_shortly() -> None:
@@ -173,6 +191,16 @@ def test_the_refused_line_is_quoted_shortly() -> None:
 )
 def test_what_follows_the_last_event_is_found(body: bytes, rest: bytes) -> None:
     assert rest_after_events(body) == rest
+
+
+def test_reading_can_begin_at_the_end_of_any_event() -> None:
+    for end in (b"\n", b"\r\n"):
+        body = end.join([b"data: a", b"", b": c", b"data: b", b"", b"", b"data: c", b"", b""])
+        stream = EventStream(body)
+        for event in events(body):
+            after = stream.next(event.end)
+            rest = next(events(body[event.end :]), None)
+            assert (after and after.data) == (rest and rest.data)
 
 
 def test_a_long_answer_is_read_in_time_that_grows_with_its_length() -> None:

@@ -308,7 +308,7 @@ class TestOpenAssistant:
         data_set = open_data_set(path)
         (item,) = all_items(data_set, 1, 0, 150)
         assert item.messages[0].content.startswith("near")
-        with pytest.raises(UsageError, match="has 1 English conversations of 75 to 225 tokens"):
+        with pytest.raises(UsageError, match="has 1 English conversation of 75 to 225 tokens"):
             data_set.items(2, 0, 150, COUNT)
 
     @pytest.mark.parametrize(

@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from minionbench.engines.catalog import REFERENCE_FORMATS, ModelSpec
 from minionbench.errors import UsageError
-from minionbench.registry import RegistryEntry, Size, UnusableEntry, model_size, model_type
+from minionbench.registry import RegistryEntry, Size, UnusableEntry, model_size, model_type, placed
 from minionbench.schema import (
     BenchmarkCandidate,
     CellResult,
@@ -146,16 +145,9 @@ def _place(entry: RegistryEntry, folder: Path) -> tuple[Path | None, str | None]
     if not entry.model_path:
         return None, "The registry's entry names no model_path"
     try:
-        path = folder / Path(entry.model_path).expanduser()
-    except RuntimeError:
-        return None, f"Model path names an unknown user's home: {entry.model_path}"
-    provider, slash, form = entry.model_path.partition("/")
-    if provider == "reference" and slash and form.lower() in REFERENCE_FORMATS:
-        # The model that comes with the program, unless there is a file of that name.
-        own = ModelSpec.parse(entry.model_path).file
-        if own is not None and not path.exists():
-            return own, None
-    return path, None
+        return placed(entry.model_path, folder), None
+    except UsageError as error:
+        return None, str(error)
 
 
 def _look_at(path: Path) -> _Found:

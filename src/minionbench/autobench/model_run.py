@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from minionbench.assembly import metric_result, stamp_source
-from minionbench.autobench import likelihood
+from minionbench.assembly import metric_result, ram_metric, stamp_source, vram_metric
+from minionbench.autobench import embedding, likelihood
 from minionbench.autobench.budget import Budget
 from minionbench.autobench.done import Finished
+from minionbench.autobench.embedding import retrieval_by_embeddings
 from minionbench.autobench.listing import Listed, mark_of, shown
 from minionbench.autobench.outcome import (
     Outcome,
@@ -19,14 +21,15 @@ from minionbench.autobench.outcome import (
     skipped_metrics,
 )
 from minionbench.autobench.procedure import Procedure
-from minionbench.autobench.serving import NotServed, Served, serving
+from minionbench.autobench.serving import NotServed, Served, ServedByHub, serving
 from minionbench.autobench.task import Tasks
+from minionbench.engines import hugging_face
 from minionbench.engines.catalog import ModelSpec, open_engine
 from minionbench.engines.engine import Engine, EngineFacts, EngineSettings
 from minionbench.engines.probe import ProbeError
 from minionbench.errors import DeploymentError, MinionbenchError, UsageError
-from minionbench.measuring import Observer, measure
-from minionbench.meters.memory import available_bytes
+from minionbench.measuring import EnginesVram, Observer, measure
+from minionbench.meters.memory import TreeMemory, available_bytes
 from minionbench.metrics.value import MetricValue, error, skipped
 from minionbench.records import RequestRecord
 from minionbench.runner import StopSwitch
@@ -108,11 +111,7 @@ def _measured(
         facts: EngineFacts | None = None
         trouble: list[str] = []
         try:
-            with open_engine(
-                ModelSpec("llamacpp", str(found.file)),
-                settings,
-                log_folder=bench.folder.log_folder(),
-            ) as engine:
+            with _opened(found, model, settings, bench.folder.log_folder()) as engine:
                 facts = engine.facts
                 extra = _on_engine(bench, slug, engine, budget, earlier, outcomes)
         except DeploymentError as error:
@@ -133,6 +132,24 @@ def _measured(
     return Finished(candidate, stamp_source([outcome.measured for outcome in outcomes]))
 
 
+@contextmanager
+def _opened(
+    found: Served | ServedByHub, model: Listed, settings: EngineSettings, log_folder: Path
+) -> Iterator[Engine]:
+    if isinstance(found, Served):
+        spec = ModelSpec("llamacpp", str(found.file))
+        with open_engine(spec, settings, log_folder=log_folder) as engine:
+            yield engine
+        return
+    hub = hugging_face.start(
+        found.server, found.folder, model.version, settings, log_folder=log_folder
+    )
+    try:
+        yield hub
+    finally:
+        hub.stop()
+
+
 def _is_changed(model: Listed) -> bool:
     """Whether the model's file is no longer the one that was there when the run began."""
     return model.mark is not None and mark_of(Path(model.path or "")) != model.mark
@@ -146,7 +163,12 @@ def _on_engine(
     earlier: Mapping[str, Sequence[RequestRecord]],
     outcomes: list[Outcome],
 ) -> dict[str, MetricValue]:
-    """Measures all tasks; what came out goes to `outcomes` task by task."""
+    """Measures all tasks; what came out goes to `outcomes` task by task.
+
+    Metrics that come from no task are returned.
+    """
+    if engine.facts.model_file is not None and engine.facts.model_file.embeds:
+        return _embedding(bench, slug, engine, budget)
     for task in bench.tasks.of(slug):
         measured = measure(
             task.cells,
@@ -160,7 +182,47 @@ def _on_engine(
             earlier=earlier,
         )
         outcomes += [Outcome(task, one) for one in measured]
-    return _likelihood(bench, slug, engine, budget)
+    values = _likelihood(bench, slug, engine, budget)
+    if bench.tasks.procedure.reranking == "embedding":
+        values["retrieval_score"] = skipped("retrieval_score", embedding.NOT_ONE)
+    return values
+
+
+def _embedding(bench: Bench, slug: str, engine: Engine, budget: Budget) -> dict[str, MetricValue]:
+    """All metrics of an embedding model: its retrieval where that is how the run retrieves, what
+    memory it took for that, and why there are no others."""
+    procedure, name = bench.tasks.procedure, "retrieval_score"
+    values = {metric: skipped(metric, embedding.NO_TEXT) for metric in procedure.metrics}
+    task = bench.tasks.retrieval
+    if task is None:
+        return values
+    if procedure.reranking != "embedding":
+        return values | {name: skipped(name, embedding.OTHER_WAY)}
+    bench.observer.stage(f"{slug}: vectors of documents and queries")
+    assert engine.pid is not None  # an embedded engine is a process of ours
+    memory, vram = TreeMemory(engine.pid), EnginesVram({"local": engine})
+
+    def why_end() -> str | None:
+        memory.sample()
+        vram.sample_beside()
+        return budget.why
+
+    with vram:
+        try:
+            value = retrieval_by_embeddings(engine, task, procedure.seed, why_end)
+        except embedding.OutOfTime as over:
+            value = skipped(name, str(over))
+        except embedding.NoEmbeddings as none:
+            value = error(name, str(none))
+        except ProbeError as refused:
+            value = error(name, engine.ended() or f"the engine did not answer: {refused}")
+        memory.sample_shared()
+        vram.sample()
+    return values | {
+        name: value,
+        "peak_ram_mb": ram_metric(memory.reading()),
+        "peak_vram_mb": vram_metric(vram.reading(), engine.facts),
+    }
 
 
 def likelihood_path(folder: RunFolder, slug: str) -> Path:
@@ -193,7 +255,7 @@ def _likelihood(bench: Bench, slug: str, engine: Engine, budget: Budget) -> dict
     return {"perplexity": likelihood.perplexity_of(scored, procedure.seed)}
 
 
-def _engine_settings(bench: Bench, found: Served, budget: Budget) -> EngineSettings:
+def _engine_settings(bench: Bench, found: Served | ServedByHub, budget: Budget) -> EngineSettings:
     """Raises DeploymentError when the model's files alone are more than an engine may take."""
     procedure = bench.tasks.procedure
     limit, why = procedure.memory_limit_bytes, "--memory-limit allows"
@@ -210,7 +272,8 @@ def _engine_settings(bench: Bench, found: Served, budget: Budget) -> EngineSetti
     return EngineSettings(
         threads=procedure.threads,
         slots=1,
-        adapter=found.adapter,
+        adapter=found.adapter if isinstance(found, Served) else None,
+        embeddings=isinstance(found, Served) and found.embeds,
         memory_limit_bytes=limit,
         start_timeout_s=START_S if left_s is None else max(1.0, min(START_S, left_s)),
     )

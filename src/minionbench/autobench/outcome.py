@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from minionbench.assembly import (
+    answer_metrics,
     cell_summary,
     engine_flags,
     engine_name,
@@ -28,6 +29,7 @@ from minionbench.quality.cove_score import cove_pass_rate
 from minionbench.quality.retrieval_score import retrieval_score
 from minionbench.records import RequestRecord
 from minionbench.schema import BenchmarkCandidate, CellResult, Factors
+from minionbench.units import number_of
 from minionbench.verdict import Verdict, judge
 
 NOT_ASKED = "not asked for: --metrics names others"
@@ -79,8 +81,9 @@ def candidate_of(
             said.append(f"{measured.cell.cell_id} ended early: {_first_line(measured.given_up)}")
         if measured.taken_over:
             said.append(
-                f"{measured.cell.cell_id} was measured in parts: {measured.taken_over} requests "
-                "before the run was interrupted, the others after it was resumed."
+                f"{measured.cell.cell_id} was measured in parts: "
+                f"{number_of(measured.taken_over, 'request')} before the run was interrupted, the "
+                "others after it was resumed."
             )
         if not outcome.records:
             continue
@@ -135,7 +138,7 @@ def _metrics(
     outcome: Outcome, base: Sequence[RequestRecord], tasks: Tasks, engine: EngineFacts
 ) -> dict[str, MetricValue]:
     measured, settings = outcome.measured, outcome.task.settings
-    memory = memory_metrics(measured.memory, engine)
+    memory = memory_metrics(measured, engine)
     if outcome.task.kind == "cove" and tasks.cove is not None:
         score = cove_pass_rate(
             tasks.cove.pairs, outcome.records, base, settings=settings, seed=tasks.procedure.seed
@@ -148,7 +151,7 @@ def _metrics(
         return {"retrieval_score": score} | memory
     if outcome.task.kind == "cove-base":
         return memory
-    return speed_metrics(measured) | memory
+    return speed_metrics(measured) | answer_metrics(measured) | memory
 
 
 def _settings(outcome: Outcome) -> dict[str, Any]:
@@ -207,7 +210,7 @@ def _before(value: MetricValue) -> dict[str, Any]:
 def _sentence(given_up: str, measured: Sequence[Measured]) -> str:
     asked = sum(m.facts.planned_requests or 0 for m in measured)
     answered = sum(record.phase == "measured" for m in measured for record in m.records)
-    return f"{given_up} after {answered} of {asked} requests"
+    return f"{given_up} after {answered} of {number_of(asked, 'request')}"
 
 
 def _first_line(text: str) -> str:

@@ -16,8 +16,9 @@ from minionbench.autobench.listing import Listed
 from minionbench.autobench.procedure import Procedure
 from minionbench.errors import SetupError, UsageError
 from minionbench.schema.atomic import write_atomically
+from minionbench.store import AUTOBENCH_PLAN
 
-PLAN = "plan.json"
+PLAN = AUTOBENCH_PLAN
 FORMAT = 1
 """Form of the plan; one of another form is not followed."""
 LONGEST_SLUG = 100

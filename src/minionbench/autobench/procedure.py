@@ -54,8 +54,9 @@ class Procedure(msgspec.Struct, frozen=True, kw_only=True):
     """Folder of a corpus in BEIR's format; None for the built-in one."""
     queries: int | None = None
     """Queries that are asked; None for all."""
-    reranking: Literal["listwise", "pointwise"] = "listwise"
-    """How the model ranks; scores of the two ways are never compared."""
+    reranking: Literal["listwise", "pointwise", "embedding"] = "listwise"
+    """How the model retrieves; scores of different ways are never compared. `embedding` is for
+    models that declare themselves embedding models, and no other way is for those."""
 
     passages: int = 4
     """Texts of each workload whose likelihood is asked for, and as many again of the corpus."""

@@ -12,19 +12,24 @@ from typing import Any, NamedTuple
 import msgspec
 
 from minionbench.assembly import metadata, metric_result
+from minionbench.autobench.distance import with_distance
 from minionbench.autobench.done import Finished, keep, read_done
-from minionbench.autobench.likelihood import kl_to_base, load
 from minionbench.autobench.listing import Listed, listed, shown
-from minionbench.autobench.model_run import Bench, likelihood_path, measure_model
+from minionbench.autobench.model_run import Bench, measure_model
 from minionbench.autobench.outcome import skipped_metrics
-from minionbench.autobench.plan import PLAN, Plan, digest_of, order_of, read_plan, slugs
+from minionbench.autobench.plan import Plan, digest_of, order_of, read_plan, slugs
 from minionbench.autobench.procedure import Procedure
+from minionbench.autobench.resuming import (
+    earlier_records,
+    is_complete,
+    latest_interrupted,
+    run_id_of,
+)
 from minionbench.autobench.task import Tasks
 from minionbench.autobench.turn import machine_to_itself
 from minionbench.clock import utc_now
-from minionbench.errors import MinionbenchError, UsageError
+from minionbench.errors import UsageError
 from minionbench.measuring import INTERRUPTED, Observer, Silent, stopped_by_signals
-from minionbench.metrics.value import MetricValue, skipped
 from minionbench.records import RequestRecord
 from minionbench.registry import read_registry
 from minionbench.runner import StopSwitch
@@ -34,14 +39,13 @@ from minionbench.store import (
     LATEST,
     FinishedRecords,
     RunFolder,
-    is_running,
-    read_journal,
     registry_path,
     reopen,
     reserve,
     runs_dir,
 )
 from minionbench.system import git_facts, redact, system_info
+from minionbench.units import number_of
 
 DRY_RUN = "dry run: the model was listed, not measured"
 NOT_REACHED = f"{INTERRUPTED} before this model's turn came; --resume goes on with it"
@@ -199,7 +203,9 @@ def _models(
                 f"{', '.join(versions) or 'none'}."
             )
         entries = [entry for entry in entries if entry.version in only]
-        notes.append(f"Only {', '.join(dict.fromkeys(only))} of its {versions.total()} models.")
+        notes.append(
+            f"Only {', '.join(dict.fromkeys(only))} of its {number_of(versions.total(), 'model')}."
+        )
     return path, notes, listed(entries, path.parent)
 
 
@@ -245,8 +251,8 @@ def _is_reference(path: Path) -> bool:
 
 
 def _resumed(documents: Path, which: str, observer: Observer, command: str) -> AutobenchOutcome:
-    run_id = _latest_interrupted(documents) if which == LATEST else _run_id(which)
-    if _is_complete(documents, run_id):
+    run_id = latest_interrupted(documents) if which == LATEST else run_id_of(which)
+    if is_complete(documents, run_id):
         raise UsageError(f"Run {run_id} is complete: there is nothing left to measure.")
     plan = read_plan(documents.absolute() / DATA / run_id)
     tasks = Tasks(plan.procedure)
@@ -257,68 +263,14 @@ def _resumed(documents: Path, which: str, observer: Observer, command: str) -> A
         )
     with reopen(documents, run_id, plan.started) as folder:
         done = read_done(folder.folder)
-        earlier = _earlier(plan, tasks, folder, done)
+        earlier = earlier_records(plan, tasks, folder, done)
         kept = sum(len(records) for records in earlier.values())
         notes = [
-            f"Resumed at {utc_now().isoformat(timespec='seconds')}: {len(done)} of "
-            f"{len(plan.models)} models were done, and {kept} requests of others were kept."
+            f"Resumed at {utc_now().isoformat(timespec='seconds')}, with {len(done)} of "
+            f"{number_of(len(plan.models), 'model')} done and {number_of(kept, 'request')} of "
+            "others kept."
         ]
         return _measure(plan, tasks, folder, done, earlier, notes, observer, command)
-
-
-def _run_id(which: str) -> str:
-    return which if which.startswith("benchmark_") else f"benchmark_{which}"
-
-
-def _latest_interrupted(documents: Path) -> str:
-    """Id of the latest run of the registry benchmark that did not come to its end."""
-    found = [
-        plan.parent.name
-        for plan in (documents.absolute() / DATA).glob(f"*/{PLAN}")
-        if not _is_complete(documents, plan.parent.name) and not is_running(plan.parent)
-    ]
-    if not found:
-        raise UsageError(
-            f"No run of the registry benchmark in {documents} was interrupted: there is nothing to "
-            "resume."
-        )
-    return max(found)
-
-
-def _is_complete(documents: Path, run_id: str) -> bool:
-    path = documents / f"{run_id}.json"
-    try:
-        return path.exists() and BenchmarkRun.load(path).metadata.finished is not False
-    except MinionbenchError:
-        return False
-
-
-def _earlier(
-    plan: Plan, tasks: Tasks, folder: RunFolder, done: Mapping[int, Finished]
-) -> dict[str, list[RequestRecord]]:
-    """The records of models that the run is not done with, by cell.
-
-    A request that was cut off by the end of the run is asked again, and its first record is of no
-    use any more; of warm-up nothing is taken over either.
-    """
-    wanted = {
-        f"{plan.slugs[place]}.{cell_id}"
-        for place in plan.order
-        if place not in done
-        for cell_id in tasks.cell_ids
-    }
-    path = folder.folder / "records.jsonl"
-    if not path.exists():
-        return {}
-    kept: dict[str, list[RequestRecord]] = {}
-    for record in read_journal(path):
-        if record.cell in wanted and record.phase == "measured" and not _was_cut(record):
-            kept.setdefault(record.cell, []).append(record)
-    return kept
-
-
-def _was_cut(record: RequestRecord) -> bool:
-    return record.outcome.value in ("cut", "not_sent")
 
 
 def _measure(
@@ -339,7 +291,7 @@ def _measure(
     left = [place for place in plan.order if place not in done]
     observer.plan(
         folder.run_id,
-        f"{len(left)} of {len(plan.models)} models",
+        f"{len(left)} of {number_of(len(plan.models), 'model')}",
         [
             cell
             for place in left
@@ -390,7 +342,7 @@ def _measure(
         ),
         system_info=system.model_copy(update={"stamp_source": _stamp_source(reached)}),
         candidates=tuple(
-            _with_distance(plan, place, folder, _referring(reached[place].candidate, records))
+            with_distance(plan, place, folder, _referring(reached[place].candidate, records))
             if place in reached
             else _not_reached(model, plan.procedure)
             for place, model in enumerate(plan.models)
@@ -431,50 +383,6 @@ def _referring(candidate: BenchmarkCandidate, records: FinishedRecords) -> Bench
         for cell in candidate.cells
     )
     return candidate.model_copy(update={"cells": cells})
-
-
-def _with_distance(
-    plan: Plan, place: int, folder: RunFolder, candidate: BenchmarkCandidate
-) -> BenchmarkCandidate:
-    """The candidate with its distance to its base model, where it is asked for and not told yet."""
-    name = "kl_to_base"
-    if not plan.procedure.asks_for(name) or name in candidate.metrics:
-        return candidate
-    value = _distance(plan, place, folder)
-    return candidate.model_copy(
-        update={"metrics": {**candidate.metrics, name: metric_result(value)}}
-    )
-
-
-def _distance(plan: Plan, place: int, folder: RunFolder) -> MetricValue:
-    model = plan.models[place]
-    bases = _full_precision(plan, model)
-    if place in bases:
-        return skipped("kl_to_base", "it is the base model itself")
-    if len(bases) != 1:
-        said = "no model" if not bases else f"{len(bases)} models"
-        return skipped(
-            "kl_to_base",
-            f"{said} of full precision with the base_model {model.base_model!r} in this run",
-        )
-    base = bases[0]
-    scored, of_base = (load(likelihood_path(folder, plan.slugs[p])) for p in (place, base))
-    if scored is None or of_base is None:
-        whose = "this model" if scored is None else plan.models[base].version
-        return skipped("kl_to_base", f"the likelihoods of {whose} are not known")
-    return kl_to_base(scored, of_base, plan.models[base].version, plan.procedure.seed)
-
-
-def _full_precision(plan: Plan, model: Listed) -> list[int]:
-    """Places of the models that a model is to be held against: of full precision, same base."""
-    if not model.base_model:
-        return []
-    return [
-        place
-        for place, other in enumerate(plan.models)
-        if other.version == model.base_model
-        or (other.base_model == model.base_model and other.model_type == "base")
-    ]
 
 
 def _not_reached(model: Listed, procedure: Procedure) -> BenchmarkCandidate:

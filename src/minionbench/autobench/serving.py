@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from minionbench.engines.gguf import read_gguf, require_file
+from minionbench.engines.hugging_face import INSTALL, HubServer, installed_server
 from minionbench.errors import UsageError
 
 _FIRST_PART = re.compile(r".+-00001-of-\d{5}\.gguf", re.IGNORECASE)
@@ -23,6 +24,14 @@ class Served(NamedTuple):
     """LoRA adapter over the file's model."""
 
     @property
+    def embeds(self) -> bool:
+        """Whether the model declares itself an embedding model."""
+        try:
+            return read_gguf(self.file).embeds
+        except UsageError:
+            return False
+
+    @property
     def size_bytes(self) -> int:
         """Of all files that have to be loaded.
 
@@ -35,6 +44,21 @@ class Served(NamedTuple):
         return whole + (0 if self.adapter is None else require_file(self.adapter))
 
 
+class ServedByHub(NamedTuple):
+    """What a server for models of Hugging Face's form is to load."""
+
+    folder: Path
+    server: HubServer
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the weights."""
+        try:
+            return sum(file.stat().st_size for file in self.folder.glob("*.safetensors"))
+        except OSError as error:
+            raise UsageError(f"{self.folder} cannot be looked at: {error.strerror}") from error
+
+
 class NotServed(NamedTuple):
     """Why no engine here can serve the model."""
 
@@ -43,7 +67,7 @@ class NotServed(NamedTuple):
     why: str
 
 
-def serving(path: Path, base: Path | None) -> Served | NotServed:
+def serving(path: Path, base: Path | None) -> Served | ServedByHub | NotServed:
     """How the model at a path is served; `base` is what its entry's `base_model` names, if that is
     a path."""
     try:
@@ -56,10 +80,10 @@ def serving(path: Path, base: Path | None) -> Served | NotServed:
         return NotServed("error", f"{path} cannot be looked at: {error.strerror}")
 
 
-def _file(path: Path, base: Path | None) -> Served | NotServed:
+def _file(path: Path, base: Path | None) -> Served | ServedByHub | NotServed:
     require_file(path)
     if path.suffix.lower() == ".safetensors":
-        return _hugging_face(path)
+        return _hugging_face(path.parent)
     if path.suffix.lower() != ".gguf" and not _begins_as_gguf(path):
         return NotServed(
             "skipped",
@@ -76,6 +100,12 @@ def _file(path: Path, base: Path | None) -> Served | NotServed:
     below = serving(base, None)
     if isinstance(below, NotServed):
         return NotServed(below.status, f"the model below the adapter: {below.why}")
+    if isinstance(below, ServedByHub):
+        return NotServed(
+            "skipped",
+            "it is a GGUF LoRA adapter, and its base_model is no GGUF file: convert that with "
+            "llama.cpp's convert_hf_to_gguf.py",
+        )
     return Served(below.file, adapter=path)
 
 
@@ -91,7 +121,7 @@ def _begins_as_gguf(path: Path) -> bool:
         return file.read(4) == b"GGUF"
 
 
-def _folder(folder: Path, base: Path | None) -> Served | NotServed:
+def _folder(folder: Path, base: Path | None) -> Served | ServedByHub | NotServed:
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".gguf")
     whole = [path for path in files if not _LATER_PART.fullmatch(path.name)]
     whole += [path for path in files if _FIRST_PART.fullmatch(path.name)]
@@ -117,11 +147,32 @@ def _folder(folder: Path, base: Path | None) -> Served | NotServed:
     )
 
 
-def _hugging_face(path: Path) -> NotServed:
-    return NotServed(
-        "skipped",
-        "its weights are safetensors, which the embedded engine does not read, and this version "
-        "starts no other. Convert it with llama.cpp's convert_hf_to_gguf.py; or install vLLM (`pip "
-        f"install vllm`), serve it with `vllm serve {path}`, and measure that server with "
-        "`minionbench run --url http://127.0.0.1:8000/v1`",
-    )
+def _hugging_face(folder: Path) -> ServedByHub | NotServed:
+    if not (folder / "config.json").is_file():
+        return NotServed(
+            "skipped",
+            f"there is no config.json in {folder}, without which no engine can tell what model its "
+            "safetensors are",
+        )
+    if not any(folder.glob("*.safetensors")):
+        return NotServed(
+            "skipped",
+            f"there are no safetensors in {folder}, and weights of other forms are not loaded: "
+            "they can hold programs",
+        )
+    server = installed_server()
+    if server is None:
+        return NotServed(
+            "skipped",
+            "its weights are safetensors, which the embedded engine does not read, and no other "
+            f"engine is installed: {INSTALL}. Or convert the model with llama.cpp's "
+            "convert_hf_to_gguf.py",
+        )
+    lacking = server.lacking
+    if lacking:
+        return NotServed(
+            "skipped",
+            f"its weights are safetensors, and {server.executable} lacks what its server needs: "
+            f"install {' '.join(lacking)} beside it",
+        )
+    return ServedByHub(folder, server)

@@ -68,7 +68,8 @@ class Tasks:
             self._tasks += _verification(self.cove, procedure.seed)
         if procedure.asks_for("retrieval_score"):
             self.retrieval = _queries(procedure)
-            self._tasks.append(_ranking(self.retrieval, procedure))
+            if procedure.reranking != "embedding":
+                self._tasks.append(_ranking(self.retrieval, procedure))
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -13,9 +13,13 @@ COMMANDS = {
     "run": ("minionbench.cli.run", "Measure a model over the workloads."),
     "autobench": ("minionbench.cli.autobench", "Measure every model of the registry."),
     "select": ("minionbench.cli.select", "Choose the best model of a run."),
-    "runs": ("minionbench.cli.runs", "List, show and prune runs."),
+    "runs": ("minionbench.cli.runs", "List, show, recover, regrade and prune runs."),
     "registry": ("minionbench.cli.registry", "List, add, promote and verify models."),
     "doctor": ("minionbench.cli.doctor", "Say what this machine offers and what it lacks."),
+    "simulate": (
+        "minionbench.cli.simulate",
+        "Pose as a provider: a server on loopback with known answers and known times.",
+    ),
     "schema": ("minionbench.cli.schema", "Print the JSON Schema of the run document."),
 }
 """Subcommand → the module that defines it as `command`, and its line in the overview."""

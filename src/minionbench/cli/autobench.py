@@ -116,8 +116,8 @@ OUTPUT = partial(click.option, cls=GroupedOption, group="Results")
 @HOW("--queries", type=COUNT, metavar="N", help="Of the corpus.  [default: all]")
 @HOW(
     "--reranking",
-    type=click.Choice(["listwise", "pointwise"]),
-    help="How the model ranks.  [default: listwise]",
+    type=click.Choice(["listwise", "pointwise", "embedding"]),
+    help="How the model retrieves.  [default: listwise]",
 )
 @LIMIT(
     "--budget",

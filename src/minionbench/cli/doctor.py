@@ -19,15 +19,14 @@ import click
 
 from minionbench.cli.text import printable
 
-KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "DEEPSEEK_API_KEY")
 TOOLS = (
     ("ollama", "runs models on this machine: https://ollama.com/download"),
     ("nvidia-smi", "says what an NVIDIA card does; comes with the card's driver"),
     ("git", "lets a run name the commit that it measured: apt-get install -y git"),
     ("gcc", "builds the harness's own benchmarks: apt-get install -y gcc libc6-dev"),
 )
-PROBE_S = 2.0
-"""For the question whether a server is there."""
+MODELS_SHOWN = 10
+"""Names of models in one line."""
 BUSY_SHARE = 0.25
 """Load average per core above which other programs are likely to disturb a measurement."""
 
@@ -55,12 +54,17 @@ MARKS = {"ok": "ok", "note": "note", "missing": "MISSING"}
     default="table",
     help="table for people, json for programs.",
 )
-def command(form: str) -> int:
+@click.option("-u", "--url", "urls", multiple=True, metavar="URL", help="Look at a server too.")
+@click.option("--api-key-env", metavar="NAME", help="Environment variable that holds its key.")
+def command(form: str, urls: tuple[str, ...], api_key_env: str | None) -> int:
     """Say what this machine offers and what it lacks.
 
-    Leaves with 1 when something is missing without which `minionbench run` cannot work.
+    Leaves with 1 when something is missing without which `minionbench run` cannot work, or when a
+    server that was named does not answer.
     """
     findings = list(examine())
+    for url in urls:
+        findings.extend(server_at(url, api_key_env))
     if form == "json":
         click.echo(json.dumps([finding._asdict() for finding in findings], indent=2))
     else:
@@ -153,6 +157,7 @@ def machine() -> Iterator[Finding]:
     group = "This machine"
     yield arrival_stamps(group)
     yield from processor(group)
+    yield gpu_memory(group)
 
 
 def arrival_stamps(group: str) -> Finding:
@@ -202,7 +207,7 @@ def processor(group: str) -> Iterator[Finding]:
         yield Finding(group, "usable cores", "note" if few else "ok", str(cores), advice)
     if info.cgroup_cpu_limit is not None:
         advice = "a limit pauses the engine in mid-answer: whole cores (cpuset) do not"
-        found = f"{info.cgroup_cpu_limit:g} cores' worth of time"
+        found = f"as much as {info.cgroup_cpu_limit:g} of a core's time"
         yield Finding(group, "limit of time", "note", found, advice)
     if info.load_average_1m is not None and cores is not None:
         busy = info.load_average_1m > BUSY_SHARE * cores
@@ -220,35 +225,129 @@ def processor(group: str) -> Iterator[Finding]:
     yield Finding(group, "GPU", "ok" if info.gpu_info else "note", info.gpu_info or "none found")
 
 
+def gpu_memory(group: str) -> Finding:
+    """Asks the NVIDIA driver for its GPUs, as `peak_vram_mb` does."""
+    from minionbench.meters.vram import NOT_INSTALLED, gpus
+    from minionbench.units import BYTES_PER_MB
+
+    name = "GPU memory"
+    found = gpus()
+    if found.reason == NOT_INSTALLED:
+        advice = "pip install nvidia-ml-py"
+        return Finding(group, name, "note", "nvidia-ml-py, which reads it, is missing", advice)
+    if found.reason is not None:
+        return Finding(group, name, "note", f"not read: {found.reason}")
+    listed = ", ".join(
+        gpu.name
+        if gpu.total_bytes is None
+        else f"{gpu.name} with {gpu.total_bytes / BYTES_PER_MB:,.0f} MB"
+        for gpu in found.devices
+    )
+    return Finding(group, name, "ok", f"{listed}; driver {found.driver}")
+
+
+def hugging_face_server() -> Finding:
+    """Looks for a server that `minionbench autobench` can start for safetensors."""
+    from minionbench.engines.hugging_face import INSTALL, installed_server
+
+    group, name = "Tools", "safetensors"
+    server = installed_server()
+    if server is None:
+        return Finding(group, name, "note", "no engine for them in autobench", INSTALL)
+    lacking = server.lacking
+    if lacking:
+        advice = f"install {' '.join(lacking)} beside it"
+        return Finding(group, name, "note", f"{server.executable} is not whole", advice)
+    return Finding(group, name, "ok", f"{server.name} at {server.executable}")
+
+
 def servers() -> Iterator[Finding]:
     """Servers on this machine that a run can be pointed at."""
-    from minionbench.engines.attach import ollama_address
-    from minionbench.engines.probe import ProbeError, ask
+    from minionbench.engines.foreign import listed
+    from minionbench.engines.ollama_server import installed_models, ollama_address
     from minionbench.errors import MinionbenchError
-    from minionbench.transport.http import Url
+    from minionbench.units import BYTES_PER_MB
 
     group = "Servers"
     try:
         address = ollama_address(os.environ)
-        answer = ask(Url(address), "/api/version", timeout_s=PROBE_S).json()
+        version, models = installed_models(os.environ)
     except MinionbenchError as error:
-        yield Finding(group, "Ollama", "note", str(error))
-    except ProbeError as error:
         advice = "only for -m ollama/…: start it with `ollama serve`, or set OLLAMA_HOST"
-        yield Finding(group, "Ollama", "note", f"none at {address}: {error}", advice)
+        yield Finding(group, "Ollama", "note", str(error), advice)
+        return
+    yield Finding(group, "Ollama", "ok", f"{version} at {address}")
+    sized = [
+        name if size is None else f"{name} ({size / BYTES_PER_MB:,.0f} MB)"
+        for name, size in models.items()
+    ]
+    if sized:
+        yield Finding(group, "Ollama's models", "ok", listed(sized, MODELS_SHOWN))
     else:
-        version = answer.get("version") if isinstance(answer, dict) else None
-        if isinstance(version, str):
-            yield Finding(group, "Ollama", "ok", f"{version} at {address}")
-        else:
-            yield Finding(group, "Ollama", "note", f"what answers at {address} is not Ollama")
+        advice = "get one, as with `ollama pull llama3.2`"
+        yield Finding(group, "Ollama's models", "note", "none", advice)
+
+
+def server_at(url: str, key_variable: str | None) -> Iterator[Finding]:
+    """What a server given by its URL is, and what a run would do with it."""
+    from minionbench.engines.attach import describe
+    from minionbench.engines.engine import EngineSettings
+    from minionbench.engines.foreign import listed
+    from minionbench.engines.server_kind import TABLE_DATE
+    from minionbench.errors import MinionbenchError
+    from minionbench.system import redact_text
+
+    group = f"The server at {redact_text(url)}"
+    try:
+        found = describe(url, EngineSettings(api_key_env=key_variable))
+    except MinionbenchError as error:
+        yield Finding(group, "answers", "missing", str(error), "start it, or correct --url")
+        return
+    kind = found.kind
+    version = "" if found.version is None else f" {found.version}"
+    yield Finding(group, "answers", "ok", f"{kind.label}{version}, at {found.base_url}")
+    if found.models is None:
+        yield Finding(group, "models", "note", "it does not list them", "name one with -m")
+    elif not found.models:
+        yield Finding(group, "models", "note", "none", "have it load one")
+    else:
+        yield Finding(group, "models", "ok", listed(found.models, MODELS_SHOWN))
+    yield Finding(group, "prefix cache", "ok", f"kept cold by {found.cold_by}")
+    forced = "goes on past the end of a text" if kind.manners.ignores_end else "ends by itself"
+    yield Finding(group, "forced length", "ok" if kind.manners.ignores_end else "note", forced)
+    if found.has_metrics:
+        yield Finding(group, "metrics", "ok", "its own figures will stand beside ours")
+    else:
+        yield Finding(group, "metrics", "note", "it gives no figures of its own")
+    yield Finding(group, "table of servers", "ok", f"of {TABLE_DATE}")
 
 
 def keys() -> Iterator[Finding]:
-    """Which API keys are set; never what they are."""
-    for name in KEYS:
-        found = "set" if os.environ.get(name) else "not set"
-        yield Finding("API keys", name, "ok" if found == "set" else "note", found)
+    """Providers of remote models: where each is, where its key would come from, and whether it is
+    there; never what it is. Nobody is asked."""
+    from minionbench.engines.keys import KeyReference, is_there
+    from minionbench.engines.providers import providers
+    from minionbench.errors import MinionbenchError
+    from minionbench.system import redact_text
+
+    group = "Remote providers"
+    try:
+        table = providers()
+        references = {
+            name: KeyReference.of_variable(info.key_variable)
+            for name, info in table.by_name.items()
+        }
+    except MinionbenchError as error:
+        yield Finding(group, "table", "note", str(error), "correct the file, or remove it")
+        return
+    for name, info in table.by_name.items():
+        variable = info.key_variable
+        there = is_there(references[name])
+        found = f"{variable} is {'set' if there else 'not set'}; {redact_text(info.url())}"
+        advice = None if there else f"only for -m {name}/NAME: export {variable}=…, or --key-from"
+        yield Finding(group, name, "ok" if there else "note", found, advice)
+    whence = "" if table.own_file is None else f", changed by {table.own_file}"
+    yield Finding(group, "table", "ok", f"of {table.date}{whence}")
 
 
 def tools() -> Iterator[Finding]:
@@ -259,3 +358,4 @@ def tools() -> Iterator[Finding]:
             yield Finding("Tools", name, "ok", path)
         else:
             yield Finding("Tools", name, "note", "not there", purpose)
+    yield hugging_face_server()

@@ -84,12 +84,12 @@ def as_table(run: BenchmarkRun, path: Path | None) -> str:
 
 def as_json(run: BenchmarkRun, path: Path | None) -> str:
     """The document itself."""
-    return run.to_json()
+    return text.escaped(run.to_json())
 
 
 def as_jsonl(run: BenchmarkRun, path: Path | None) -> str:
     """One JSON object per metric and line."""
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(run))
+    return "".join(text.escaped(json.dumps(row, ensure_ascii=False)) + "\n" for row in rows(run))
 
 
 def as_csv(run: BenchmarkRun, path: Path | None) -> str:
@@ -97,7 +97,10 @@ def as_csv(run: BenchmarkRun, path: Path | None) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows(run))
+    for fields in rows(run):
+        writer.writerow(
+            {k: text.escaped(v) if isinstance(v, str) else v for k, v in fields.items()}
+        )
     return out.getvalue()
 
 
@@ -109,12 +112,15 @@ def as_markdown(run: BenchmarkRun, path: Path | None) -> str:
         lines += [f"**{cell_text(name)}** ({run.metadata.run_id})", ""]
         units = [unit_of(column, candidate.cells) for column in COLUMNS]
         heads = [f"{c.title}, {unit}" for c, (unit, _) in zip(COLUMNS, units, strict=True)]
-        lines.append(markdown_row(["workload", "requests", *heads, "verdict"]))
-        lines.append(markdown_row(["---", *["---:"] * (1 + len(COLUMNS)), "---"]))
+        lines.append(markdown_row(["workload", "requests", *heads, "right, %", "verdict"]))
+        lines.append(markdown_row(["---", *["---:"] * (2 + len(COLUMNS)), "---"]))
         for cell in candidate.cells:
             cells = [cell.workload.name, requests(cell)]
-            for column, (_, factor) in zip(COLUMNS, units, strict=True):
-                metric = cell.metrics.get(column.metric)
+            shown = [
+                (column.metric, factor) for column, (_, factor) in zip(COLUMNS, units, strict=True)
+            ]
+            for metric_name, factor in [*shown, ("accuracy_pct", 1.0)]:
+                metric = cell.metrics.get(metric_name)
                 bounds = interval(metric, factor)
                 cells.append(value(metric, factor) + (f" ({bounds})" if bounds else ""))
             lines.append(markdown_row([*cells, cell.verdict.status]))
@@ -147,6 +153,14 @@ format_option = click.option(
     default="table",
     show_default=True,
     help="How to print the result: for people (table, md) or for programs.",
+)
+
+
+folder_option = click.option(
+    "-o",
+    "--output-dir",
+    type=click.Path(path_type=Path),
+    help="Folder of the documents.  [default: that of the state directory]",
 )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from minionbench.cli.text import printable, width
 from minionbench.clock import monotonic_ns
-from minionbench.units import NS_PER_MS, seconds
+from minionbench.units import NS_PER_MS, number_of, seconds
 
 if TYPE_CHECKING:
     from minionbench.measuring import Cell
@@ -57,7 +57,7 @@ class Progress:
         self._calls_of = {cell.cell_id: cell.calls for cell in cells}
         self._calls_left = sum(cell.total * cell.calls for cell in cells)
         named = printable(model) or "the model of the server"
-        self._say(f"{run_id}: {named}, {self._total} requests")
+        self._say(f"{run_id}: {named}, {number_of(self._total, 'request')}")
 
     def stage(self, text: str) -> None:
         """Shows what is being done now."""

@@ -18,6 +18,7 @@ from minionbench.errors import UsageError
 
 if TYPE_CHECKING:
     from minionbench.cli.progress import Progress
+    from minionbench.deployments.single import Local, Remote
     from minionbench.engines.families import LocalQuant
     from minionbench.experiment import RunOutcome, RunSettings
 
@@ -144,10 +145,17 @@ OUTPUT = partial(click.option, cls=GroupedOption, group="Results")
     "-m",
     "--model",
     metavar="MODEL",
-    help="reference/q8_0 (also f16, q4_0), llamacpp/PATH.gguf, ollama/NAME; with --url the name "
-    f"there.  [default: {DEFAULT_MODEL}]",
+    help="reference/q8_0 (also f16, q4_0), llamacpp/PATH.gguf, ollama/NAME, openai/NAME, "
+    "anthropic/NAME, deepseek/NAME; with --url the name there.  "
+    f"[default: {DEFAULT_MODEL}]",
 )
-@WHAT("-d", "--deployment", metavar="KIND", default="local", help="local.  [default: local]")
+@WHAT(
+    "-d",
+    "--deployment",
+    metavar="KIND",
+    help="local, or remote: prompts leave this machine.  [default: what the model's name says]",
+)
+@WHAT("--remote-model", metavar="MODEL", help="The model of a remote deployment, as with -m.")
 @WHAT(
     "--quant",
     metavar="WHICH",
@@ -159,6 +167,13 @@ OUTPUT = partial(click.option, cls=GroupedOption, group="Results")
     default=None,
     help="Let the model reason or not.  [default: up to the model]",
 )
+@WHAT("--reasoning-effort", metavar="WORD", help="How hard, as the server has it: low, high …")
+@WHAT(
+    "--reasoning-budget",
+    type=COUNT,
+    metavar="TOKENS",
+    help="For reasoning, apart from the answer's.",
+)
 @WHAT("--dataset", metavar="PATH", help="Take the items of a workload from a data set on disk.")
 @LENGTH(
     "-n",
@@ -168,6 +183,12 @@ OUTPUT = partial(click.option, cls=GroupedOption, group="Results")
     type=COUNT,
     metavar="N",
     help="Different items per workload.  [default: 10]",
+)
+@LENGTH(
+    "--items",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Exactly these, in this order: JSON or JSON Lines of ids, or a run's document or journal.",
 )
 @LENGTH(
     "--repeats",
@@ -182,6 +203,12 @@ OUTPUT = partial(click.option, cls=GroupedOption, group="Results")
     type=click.IntRange(min=0),
     metavar="N",
     help="More items that do not count.  [default: 2]",
+)
+@LENGTH(
+    "--max-tokens-total",
+    type=COUNT,
+    metavar="N",
+    help="Stop before prompts and answers take more together.  [default: no limit]",
 )
 @LENGTH("-c", "--concurrency", type=COUNT, default=1, metavar="N", help="Streams.  [default: 1]")
 @LENGTH("--seed", type=int, default=0, metavar="N", help="Decides the items.  [default: 0]")
@@ -203,10 +230,25 @@ OUTPUT = partial(click.option, cls=GroupedOption, group="Results")
     metavar="N",
     help="Force answers to this length.  [default: they end by themselves]",
 )
+@LENGTH("--raw", is_flag=True, help="Send prompts as plain text, without a chat template.")
+@LENGTH(
+    "--warm-prefix",
+    is_flag=True,
+    help="Let a cache serve what prompts have in common.  [default: kept cold]",
+)
 @SERVER("-u", "--url", "--base-url", "url", metavar="URL", help="Of any server with OpenAI's API.")
 @SERVER("--api-key-env", metavar="NAME", help="Environment variable that holds its key.")
+@SERVER(
+    "--key-from",
+    metavar="WHERE",
+    help="Where its key is: env:NAME, file:PATH or keyring:SERVICE/USER.",
+)
+@SERVER("--dialect", metavar="NAME", help="For a provider of several: openai (chat), responses.")
+@SERVER("--insecure", is_flag=True, help="Take a certificate that cannot be verified.")
 @SERVER("--header", "headers", multiple=True, metavar="NAME:VALUE", help="Sent with each request.")
 @SERVER("--extra-body", metavar="JSON", help="Merged into the JSON of each request.")
+@SERVER("--pull", is_flag=True, help="Have Ollama fetch a model that it lacks.")
+@SERVER("--fresh", is_flag=True, help="Have Ollama unload the model first, and load it anew.")
 @ENGINE("--threads", type=COUNT, metavar="N", help="That compute.  [default: cores − 1]")
 @ENGINE("--context", type=COUNT, metavar="TOKENS", help="Of each stream.  [default: the model's]")
 @ENGINE("--gpu-layers", type=click.IntRange(min=0), metavar="N", help="[default: all]")
@@ -269,16 +311,28 @@ def run_settings(
     *,
     workloads: tuple[str, ...],
     model: str | None,
-    deployment: str,
+    deployment: str | None,
+    remote_model: str | None,
     quant: str | None,
     reasoning: bool | None,
+    reasoning_effort: str | None,
+    reasoning_budget: int | None,
     url: str | None,
     api_key_env: str | None,
+    key_from: str | None,
+    dialect: str | None,
+    insecure: bool,
     headers: tuple[str, ...],
     extra_body: str | None,
+    raw: bool,
+    warm_prefix: bool,
+    pull: bool,
+    fresh: bool,
     num_requests: int | None,
+    items: Path | None,
     repeats: int | None,
     warmup: int | None,
+    max_tokens_total: int | None,
     seed: int,
     concurrency: int,
     input_tokens: int | None,
@@ -300,23 +354,16 @@ def run_settings(
 
     Raises UsageError for flags that contradict each other or name what is not there.
     """
-    from minionbench.deployments.single import Local
     from minionbench.engines.engine import EngineSettings
     from minionbench.exchange import Timeouts
     from minionbench.experiment import RunSettings
     from minionbench.load import ClosedLoop
+    from minionbench.store import read_item_ids
     from minionbench.workloads.catalog import workload
+    from minionbench.workloads.items import has_any
 
-    if deployment != "local":
-        raise UsageError(
-            f"There is no deployment {deployment!r} in this version, only local; a server "
-            "elsewhere is measured with --url"
-        )
     if dataset is not None and len(workloads) != 1:
         raise UsageError("--dataset goes with one workload: name it, as in -w prefill")
-    if model is None and url is None:
-        # With --quant the format is chosen there, so the name leaves it open.
-        model = DEFAULT_MODEL if quant is None else "reference"
     timeouts = {
         "connect_s": timeout_connect,
         "first_byte_s": timeout_first_byte,
@@ -329,19 +376,41 @@ def run_settings(
         context_tokens=context,
         gpu_layers=gpu_layers,
         api_key_env=api_key_env,
+        key_from=key_from,
+        dialect=dialect,
+        insecure=insecure,
         headers=tuple(map(parse_header, headers)),
         extra_body=parse_body(extra_body),
+        raw=raw,
+        cache_prompt=warm_prefix,
+        pull=pull,
+        fresh=fresh,
         timeouts=Timeouts(**given(timeouts)),
         **given({"start_timeout_s": timeout_start}),
     )
+    chosen = tuple(
+        workload(name, input_tokens=input_tokens, output_tokens=output_tokens, dataset=dataset)
+        for name in workloads
+    )
+    if items is not None:
+        for flag, value in (("-n", num_requests), ("--input-tokens", input_tokens)):
+            if value is not None:
+                raise UsageError(
+                    f"{flag} does not go with --items, which says which items are asked"
+                )
+    item_ids = None if items is None else read_item_ids(items)
+    if item_ids is not None and workloads == WORKLOADS:
+        # All three are the default: those that the list has items of are meant.
+        chosen = tuple(one for one in chosen if has_any(one, item_ids)) or chosen
     return RunSettings(
-        workloads=tuple(
-            workload(name, input_tokens=input_tokens, output_tokens=output_tokens, dataset=dataset)
-            for name in workloads
-        ),
-        deployment=Local(model, url=url),
+        workloads=chosen,
+        items=item_ids,
+        deployment=where(deployment, model, remote_model, url, quant),
         quant=parse_quant(quant),
         reasoning=reasoning,
+        reasoning_effort=reasoning_effort,
+        reasoning_budget=reasoning_budget,
+        max_total_tokens=max_tokens_total,
         seed=seed,
         load=ClosedLoop(concurrency=concurrency),
         engine=engine,
@@ -350,6 +419,44 @@ def run_settings(
         dry_run=dry_run,
         **given(counts),
     )
+
+
+def where(
+    deployment: str | None,
+    model: str | None,
+    remote_model: str | None,
+    url: str | None,
+    quant: str | None,
+) -> Local | Remote:
+    """The deployment that the flags mean.
+
+    A provider's model is remote without more words; a server by its URL is local unless told.
+    Raises UsageError for a deployment that there is not.
+    """
+    from minionbench.deployments.single import Local, Remote
+
+    if deployment not in (None, "local", "remote"):
+        raise UsageError(f"There is no deployment {deployment!r}; there are local and remote")
+    if remote_model is not None:
+        if deployment == "local":
+            raise UsageError("--remote-model goes with -d remote")
+        if model not in (None, remote_model):
+            raise UsageError("-m and --remote-model name two models; one is measured at a time")
+        return Remote(remote_model, url=url)
+    if deployment == "remote" or (deployment is None and url is None and is_remote(model)):
+        return Remote(model, url=url)
+    if model is None and url is None:
+        # With --quant the format is chosen there, so the name leaves it open.
+        model = DEFAULT_MODEL if quant is None else "reference"
+    return Local(model, url=url)
+
+
+def is_remote(model: str | None) -> bool:
+    """Whether a model's name begins with a provider of remote models."""
+    from minionbench.engines.providers import providers
+
+    name, slash, _ = (model or "").strip().partition("/")
+    return bool(slash) and name in providers().by_name
 
 
 def given(values: dict[str, Any]) -> dict[str, Any]:
@@ -378,9 +485,13 @@ def explain(outcome: RunOutcome) -> None:
 
 def kept(settings: RunSettings, progress: Progress) -> str:
     """Where a run that was broken off left what it had."""
-    from minionbench.store import runs_dir
+    from minionbench.store import recover_command, runs_dir
+    from minionbench.units import number_of
 
     if progress.run_id is None or not progress.finished:
         return "nothing had been measured"
     folder = runs_dir(settings.output_dir) / "data" / progress.run_id
-    return f"partial results kept in {folder} ({progress.finished} finished requests)"
+    return (
+        f"partial results kept in {folder} ({number_of(progress.finished, 'finished request')}); "
+        f"`{recover_command(progress.run_id)}` makes a document of them"
+    )

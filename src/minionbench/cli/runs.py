@@ -9,23 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from minionbench.cli.output import format_option, show
+from minionbench.cli.output import folder_option, format_option, show
+from minionbench.cli.regrade import items_command, regrade_command
 from minionbench.cli.text import aligned, printable
+from minionbench.units import BYTES_PER_MB, number_of, significant
 
 if TYPE_CHECKING:
     from minionbench.store import RunEntry
 
-folder_option = click.option(
-    "-o",
-    "--output-dir",
-    type=click.Path(path_type=Path),
-    help="Folder of the documents.  [default: that of the state directory]",
-)
-
-
 @click.group(name="runs")
 def command() -> None:
-    """List, show and prune runs."""
+    """List, show, recover, regrade and prune runs."""
 
 
 @command.command(name="list")
@@ -41,7 +35,8 @@ def command() -> None:
 def list_command(output_dir: Path | None, form: str) -> None:
     """List the runs of a folder, the oldest first.
 
-    Interrupted runs are listed too: the records of their finished requests are kept.
+    Interrupted runs are listed too: the records of their finished requests are kept, and
+    `minionbench runs recover` makes a document of them.
     """
     from minionbench.store import list_runs, runs_dir
 
@@ -70,6 +65,25 @@ def show_command(run: str, output_dir: Path | None, form: str) -> None:
     show(document, path, form)
 
 
+@command.command(name="recover")
+@click.argument("run", metavar="RUN_ID")
+@folder_option
+@format_option
+def recover_command(run: str, output_dir: Path | None, form: str) -> None:
+    """Make the document of a run that was killed.
+
+    It is computed from the requests that had finished, as at a normal end, and marked as cut
+    short. A document that is there already stays as it is.
+    """
+    from minionbench.recovery import recover_run
+
+    recovered = recover_run(run, output_dir)
+    if not recovered.made:
+        there = f"has its document already: {recovered.path}"
+        click.echo(f"minionbench: {recovered.run.metadata.run_id} {there}", err=True)
+    show(recovered.run, recovered.path, form)
+
+
 @command.command(name="prune")
 @click.option(
     "--keep",
@@ -86,7 +100,6 @@ def prune_command(keep: int, output_dir: Path | None, dry_run: bool) -> None:
     Interrupted runs count like finished ones. A run under way is left alone.
     """
     from minionbench.store import prune_runs, runs_dir
-    from minionbench.units import BYTES_PER_MB, significant
 
     folder = runs_dir(output_dir)
     pruned = prune_runs(folder, keep, dry_run=dry_run)
@@ -94,8 +107,11 @@ def prune_command(keep: int, output_dir: Path | None, dry_run: bool) -> None:
         click.echo(run.run_id)
     size = significant(sum(run.bytes for run in pruned) / BYTES_PER_MB)
     verb = "Would remove" if dry_run else "Removed"
-    runs = "1 run" if len(pruned) == 1 else f"{len(pruned)} runs"
-    click.echo(f"{verb} {runs}, {size} MB, from {folder}.")
+    click.echo(f"{verb} {number_of(len(pruned), 'run')}, {size} MB, from {folder}.")
+
+
+command.add_command(regrade_command)
+command.add_command(items_command)
 
 
 def models(entry: RunEntry) -> list[str]:
@@ -113,6 +129,7 @@ def facts(entry: RunEntry) -> dict[str, Any]:
         "document": None if entry.document_path is None else str(entry.document_path),
         "records": None if entry.records_path is None else str(entry.records_path),
         "finished_requests": entry.kept(),
+        "way_on": entry.way_on,
         "models": models(entry),
         "problem": entry.problem,
     }
@@ -136,4 +153,6 @@ def what(entry: RunEntry) -> str:
         return kind + (", ".join(names[:3]) or "no candidates") + more
     if entry.problem is not None:
         return entry.problem
-    return f"{entry.kept()} finished requests in {entry.records_path or 'no journal'}"
+    kept = number_of(entry.kept(), "finished request")
+    where = f"in {entry.records_path}" if entry.records_path else "and no journal"
+    return f"{kept} {where}" + (f"; go on with: {entry.way_on}" if entry.way_on else "")

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from minionbench.cli.output import markdown_row
+from minionbench.cli.output import folder_option, markdown_row
 from minionbench.cli.registry import activated, chosen, one_line
-from minionbench.cli.runs import folder_option
 from minionbench.cli.table import ABSENT
-from minionbench.cli.text import aligned, printable, width, wrapped
+from minionbench.cli.text import aligned, escaped, printable, width, wrapped
 
 if TYPE_CHECKING:
     from minionbench.registry import Activation
@@ -214,7 +213,7 @@ def as_json(selection: Selection, activation: Activation | None) -> str:
     """For a program; the exit code says the same as `chosen`."""
     criteria = selection.criteria
     best = selection.chosen
-    return json.dumps(
+    document = json.dumps(
         {
             "run_id": selection.run_id,
             "chosen": None if best is None else best.version,
@@ -233,6 +232,7 @@ def as_json(selection: Selection, activation: Activation | None) -> str:
         indent=2,
         ensure_ascii=False,
     )
+    return escaped(document)
 
 
 def plain(assessment: Assessment) -> dict[str, Any]:

@@ -93,6 +93,8 @@ def measured(candidate: BenchmarkCandidate, columns: int) -> Iterator[str]:
     yield ""
     yield from (f"  {line}" for line in figures(candidate.cells))
     yield ""
+    if right := answers(candidate.cells):
+        yield from wrapped(right, columns, "  ", "    ")
     yield from wrapped(memory(candidate), columns, "  ")
     yield from wrapped(method(candidate.cells), columns, "  ")
     missing = list(absences(candidate))
@@ -157,7 +159,7 @@ def figures(cells: Sequence[CellResult]) -> Iterator[str]:
     under = ["", "", *(name for name, _ in units)]
     rows: list[list[str]] = []
     for cell in cells:
-        values, intervals = [cell.workload.name, requests(cell)], ["", ""]
+        values, intervals = [printable(cell.workload.name), requests(cell)], ["", ""]
         for column, (_, factor) in zip(COLUMNS, units, strict=True):
             metric = cell.metrics.get(column.metric)
             values.append(value(metric, factor))
@@ -219,6 +221,20 @@ def requests(cell: CellResult) -> str:
     return f"{counted - failed}/{counted}" if failed else str(counted)
 
 
+def answers(cells: Sequence[CellResult]) -> str:
+    """How many answers are right, in words; nothing where none was judged."""
+    said = []
+    for cell in cells:
+        metric = cell.metrics.get("accuracy_pct")
+        if metric is None or metric.value is None:
+            continue
+        about = metric.metadata
+        right = f"{about.get('right', ABSENT)} of {about.get('requests', ABSENT)}"
+        share = f"{significant(metric.value)}%, {interval(metric, 1.0)}"
+        said.append(f"{cell.workload.name} {right} ({share})")
+    return f"Right answers: {'; '.join(said)}." if said else ""
+
+
 def memory(candidate: BenchmarkCandidate) -> str:
     """The engine's peak memory, in words."""
     said = []
@@ -274,7 +290,7 @@ def doubts(cells: Sequence[CellResult], columns: int) -> Iterator[str]:
         click.style(status, fg=colour, bold=True)
         + ("" if len(verdicts) == 1 else f" ({', '.join(names)})")
         for status, colour in COLOURS.items()
-        if (names := [c.workload.name for c in cells if c.verdict.status == status])
+        if (names := [printable(c.workload.name) for c in cells if c.verdict.status == status])
     ]
     yield f"  Verdict: {', '.join(said)}"
     found: dict[tuple[str, str, str | None], dict[str, list[str]]] = {}

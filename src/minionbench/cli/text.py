@@ -22,6 +22,15 @@ def printable(text: str) -> str:
     return _CONTROLS.sub("�", text)
 
 
+def escaped(text: str) -> str:
+    """The text with what `printable` takes away written as `\\u001b` instead.
+
+    For the forms that programs read: a terminal may be at the other end all the same. Of JSON the
+    content stays what it was.
+    """
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def width() -> int:
     """Columns to write in: the terminal's within reason, 80 where there is none."""
     return min(max(shutil.get_terminal_size((80, 24)).columns, NARROWEST), WIDEST)

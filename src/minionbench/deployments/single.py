@@ -1,4 +1,4 @@
-"""Deployments that ask one model once."""
+"""Deployments that ask one model once: on the user's own machine, or at somebody else's."""
 
 from __future__ import annotations
 
@@ -27,3 +27,28 @@ class Local:
     def plan(self, request: Request) -> Plan:
         """Asks once."""
         return ask_once("local", request)
+
+
+class Remote:
+    """A model on somebody else's machine: a provider's, or at any OpenAI-compatible server by URL.
+
+    `model` is `provider/model`; None takes it from the experiment's `remote_model`. With a
+    server's `url` and a model that names no provider, it is the model's name there.
+    """
+
+    name = "remote"
+    sides: tuple[Side, ...] = ("remote",)
+    asks_once = True
+
+    def __init__(self, model: str | None = None, *, url: str | None = None) -> None:
+        self.model = model
+        self.url = url
+
+    def __repr__(self) -> str:
+        shown = [repr(self.model)] if self.model is not None else []
+        shown += [f"url={self.url!r}"] if self.url is not None else []
+        return f"Remote({', '.join(shown)})"
+
+    def plan(self, request: Request) -> Plan:
+        """Asks once."""
+        return ask_once("remote", request)

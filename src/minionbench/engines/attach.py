@@ -1,399 +1,341 @@
-"""Servers that somebody else started: found, asked what they serve, and used as they are."""
+"""Servers that somebody else started: found, asked what they are, and used as they are."""
 
 from __future__ import annotations
 
-import ipaddress
-import os
-import re
-import socket
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from minionbench.engines.engine import EngineFacts, EngineSettings
-from minionbench.engines.foreign import one_line
-from minionbench.engines.probe import ProbeAnswer, ProbeError, ask
+import msgspec
+
+from minionbench.engines.engine import Engine, EngineFacts, EngineSettings
+from minionbench.engines.keys import look_up
+from minionbench.engines.probe import ProbeAnswer, ProbeError
+from minionbench.engines.server_kind import (
+    LLAMA_CPP,
+    METRICS_ROUTE,
+    OLLAMA,
+    UNIQUE_PREFIX,
+    Asker,
+    Flush,
+    ServerKind,
+    context_tokens,
+    has_metrics,
+    look,
+    manners_for,
+    version,
+)
+from minionbench.engines.server_list import (
+    Server,
+    asker_for,
+    choose_model,
+    find_server,
+    refuse_without_key,
+)
+from minionbench.engines.thinking import TemplateReasoning, template_reasoning
 from minionbench.errors import DeploymentError, UsageError
-from minionbench.exchange import Endpoint, Secret
-from minionbench.transport.http import Url
+from minionbench.exchange import Endpoint, Manners, Reasoning
 
-PROBE_S = 5.0
-"""For one question to a server."""
-OLLAMA_PORT = 11_434
-MODELS_IN_MESSAGE = 10
-MAX_MODEL_NAME = 500
+DIALECTS = ("openai", "completions", "responses")
 
-_NAMES = {"llamacpp": "llama.cpp", "vllm": "vllm", "sglang": "sglang", "library": "ollama"}
-"""`owned_by` in a server's list of models to the engine's name."""
-_COMPLETIONS = "/chat/completions"
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_REFUSALS = (400, 401, 402, 403, 404, 422)
+"""Statuses of a trial request after which the measured ones would fare no better."""
+_NEWER_LIMIT = "max_completion_tokens"
+"""OpenAI's newer name of the limit; its models that reason refuse the older one."""
 
 
-class Server(NamedTuple):
-    """A server's address with the path under which its OpenAI routes are, and what it serves."""
-
-    url: Url
-    base_url: str
-    models: tuple[str, ...] | None
-    """None when the server does not list them."""
-    owner: str | None
-    context_tokens: int | None
-    """Longest context of the first model, where the list tells."""
-
-
-class AttachedEngine:
+class AttachedEngine(Engine):
     """A server that was running before, and will be afterwards."""
 
-    def __init__(self, endpoint: Endpoint, facts: EngineFacts) -> None:
-        self._endpoint = endpoint
-        self._facts = facts
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        facts: EngineFacts,
+        *,
+        asker: Asker | None = None,
+        flush: Flush | None = None,
+        has_metrics: bool = False,
+        template: TemplateReasoning | None = None,
+    ) -> None:
+        """`flush` is the route that empties its prefix cache, where that is how it is kept cold.
 
-    @property
-    def endpoint(self) -> Endpoint:
-        """Where and how to send calls."""
-        return self._endpoint
+        `template` is what the model's chat template says of reasoning, where the server shows it.
+        """
+        super().__init__(endpoint, facts)
+        self._template = template
+        self._asker = asker
+        self._flush = flush
+        self._has_metrics = has_metrics
 
-    @property
-    def facts(self) -> EngineFacts:
-        """What the run document says of the engine."""
-        return self._facts
+    def set_reasoning(self, reasoning: Reasoning) -> None:
+        """Has the model reason, or not, as far as it is known how it is told to.
 
-    @property
-    def name(self) -> str:
-        """`facts.name`."""
-        return self._facts.name
-
-    @property
-    def version(self) -> str | None:
-        """`facts.version`."""
-        return self._facts.version
-
-    @property
-    def pid(self) -> int | None:
-        """None: the process is not ours, and may be on another machine."""
-        return None
-
-    @property
-    def log_path(self) -> Path | None:
-        """None: the log is with whoever started the server."""
-        return None
+        Raises:
+            DeploymentError: it cannot be told, and is known to do the other thing.
+        """
+        if self._template is None:
+            super().set_reasoning(reasoning)
+        else:
+            self.endpoint.reasoning = self._template.wish(reasoning, self.facts.model)
 
     def ended(self) -> str | None:
-        """None while connections are accepted (it opens one to find out); else one sentence."""
-        url = Url(self._endpoint.base_url)
-        try:
-            socket.create_connection((url.host, url.port), PROBE_S).close()
-        except OSError as error:
-            return f"The server at {self._endpoint.base_url} is gone: {one_line(str(error))}."
-        return None
+        """None while the server answers (it is asked for its models); else one sentence."""
+        why = self._asker.gone("/v1/models") if self._asker is not None else None
+        return None if why is None else f"The server at {self.endpoint.base_url} is gone: {why}."
 
-    def stop(self) -> None:
-        """Does nothing: the server is somebody else's."""
+    def forget_prompts(self) -> str | None:
+        """Has the server empty its prefix cache; why it did not, or None when it did."""
+        if self._flush is None or self._asker is None:
+            return None
+        why = _flushed(self._asker, self._flush)
+        return None if why is None else f"the server did not empty its prefix cache: {why}"
+
+    def metrics_page(self) -> str | None:
+        """The server's own account of its work so far; None where it gives none."""
+        if self._asker is None or not self._has_metrics:
+            return None
+        try:
+            answer = self._asker.ask(METRICS_ROUTE)
+        except ProbeError:
+            return None
+        return answer.body.decode("utf-8", "replace") if answer.status == 200 else None
 
 
 def attach(url: str, model: str | None, settings: EngineSettings) -> AttachedEngine:
-    """Finds an OpenAI-compatible server and the model to ask there.
+    """Finds an OpenAI-compatible server and the model to ask there, and asks it once.
 
     `url` is its address with or without `/v1`. Without a model, the server has to serve exactly
     one. A model `provider/name` that the server does not list is looked for as `name` as well.
 
     Raises:
         UsageError: `url` is no server's address.
-        DeploymentError: no such server, model or key; the message says what was tried.
+        DeploymentError: no such server, model or key, or the server refuses the trial request; the
+            message says what was tried.
     """
-    key = _key(settings.api_key_env)
-    server = _find(url, key, settings.api_key_env)
-    chosen = _choose_model(server, model)
-    name = _NAMES.get(server.owner or "", "openai-compatible")
-    return _attached(server, chosen, name, key, settings)
-
-
-def attach_ollama(
-    model: str, settings: EngineSettings, environment: Mapping[str, str] = os.environ
-) -> AttachedEngine:
-    """Finds the Ollama server that `OLLAMA_HOST` names, and checks that it has the model.
-
-    Raises:
-        DeploymentError: no server, or no such model; the message has the command that helps.
-    """
-    server = find_ollama(environment, model, settings.api_key_env)
-    address = server.base_url.removesuffix("/v1")
-    if server.models is None or _full_name(model) not in map(_full_name, server.models):
-        has = _listed(server.models) if server.models else "no models"
-        raise DeploymentError(
-            f"The Ollama server at {address} does not have {model}; it has {has}. "
-            f"Get it with `ollama pull {model}`"
-        )
-    note = (
-        "Ollama cuts a prompt longer than its own context without saying so; its context is set "
-        "with OLLAMA_CONTEXT_LENGTH where the server is started"
-    )
-    return _attached(server, model, "ollama", _key(settings.api_key_env), settings, note)
-
-
-def find_ollama(
-    environment: Mapping[str, str], model: str = "llama3.2", key_variable: str | None = None
-) -> Server:
-    """The Ollama server that `OLLAMA_HOST` names, and the models that it has.
-
-    Raises:
-        DeploymentError: there is none; the message says how to start it and to get `model`.
-    """
-    address = ollama_address(environment)
-    try:
-        return _find(address, _key(key_variable), key_variable)
-    except _NoAnswer as error:
-        raise DeploymentError(
-            f"No Ollama server answers at {address}: {error.reason}. "
-            f"Start it with `ollama serve`, then `ollama pull {model}`"
-        ) from error
-
-
-def ollama_address(environment: Mapping[str, str]) -> str:
-    """The address of the Ollama server, from `OLLAMA_HOST` in the forms that Ollama itself takes.
-
-    `host`, `host:port`, `:port`, `http://host:port/path`; an address that means "every interface"
-    to the server is the loopback to us. Without a scheme the port is 11434 unless told.
-
-    Raises:
-        DeploymentError: the variable's value is no address.
-
-    Source: ollama/ollama, envconfig/config.go.
-    """
-    value = environment.get("OLLAMA_HOST", "").strip().strip("\"'").strip()
-    scheme, separator, rest = value.rpartition("://")
-    if not separator:
-        scheme, default_port = "http", OLLAMA_PORT
-    else:
-        default_port = {"http": 80, "https": 443}.get(scheme, OLLAMA_PORT)
-    authority, _, path = rest.partition("/")
-    if authority.count(":") > 1 and not authority.startswith("["):
-        authority = f"[{authority}]"  # a bare IPv6 address
-    if authority.startswith(":"):
-        authority = f"127.0.0.1{authority}"
-    try:
-        url = Url(f"{scheme}://{authority or '127.0.0.1'}")
-    except UsageError as error:
-        raise DeploymentError(f"OLLAMA_HOST is no server's address: {error}") from error
-    host = url.host
-    try:
-        if ipaddress.ip_address(host).is_unspecified:
-            host = "127.0.0.1" if ":" not in host else "::1"
-    except ValueError:
-        pass  # a name, not an address
-    host = f"[{host}]" if ":" in host else host
-    port = url.port if ":" in authority.rpartition("]")[2] else default_port
-    return f"{scheme}://{host}:{port}{'/' + path.rstrip('/') if path.strip('/') else ''}"
-
-
-class _NoAnswer(DeploymentError):
-    """Nothing that speaks HTTP was reached."""
-
-    def __init__(self, message: str, reason: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-def require_plain_http(url: Url, text: str) -> None:
-    """Raises DeploymentError for an https address: the measured path has no TLS yet."""
-    if url.tls:
-        raise DeploymentError(
-            f"{text} needs TLS, which this version does not speak yet; it will with remote "
-            "deployments. Use an http:// address, for example of a server on this machine"
-        )
-
-
-def _key(variable: str | None) -> Secret | None:
-    if variable is None:
-        return None
-    if _VARIABLE.fullmatch(variable) is None:
-        # What was given is not repeated: it may be the key itself.
+    dialect = "completions" if settings.raw else settings.dialect or "openai"
+    if dialect not in DIALECTS:
         raise UsageError(
-            "--api-key-env takes the NAME of the environment variable that holds the key, not the "
-            "key; a name has letters, digits and _ only"
+            f"A server given by its URL is not spoken to in {dialect!r}; it takes "
+            f"{', '.join(DIALECTS)}"
         )
-    value = os.environ.get(variable, "").strip()
-    if not value:
-        raise DeploymentError(
-            f"The environment variable {variable}, which should hold the server's key, is "
-            f"{'empty' if variable in os.environ else 'not set'}"
-        )
-    if not value.isascii() or not value.isprintable():
-        raise DeploymentError(
-            f"The environment variable {variable} holds characters that no key has"
-        )
-    return Secret(value)
+    raw = dialect == "completions"
+    reference = settings.key_reference
+    found = look_up(reference) if reference is not None else None
+    key = found.secret if found is not None else None
+    server = find_server(url, key, settings)
+    chosen = choose_model(server, model)
+    asker = asker_for(server.base_url.removesuffix("/v1"), key, settings)
+    kind = look(asker, server.listing)
+    cold_by, flush = _cold(kind, asker, settings)
+    manners = manners_for(kind, chosen, raw=raw)
+    template = None if raw else _template(kind, asker, manners)
+    if template is not None:
+        manners = msgspec.structs.replace(manners, switch=template.switch)
+    notes = (*(found.notes if found is not None else ()), *_notes(server, kind, settings))
+    endpoint = Endpoint(
+        server.base_url,
+        chosen,
+        dialect=dialect,
+        key=key,
+        slots=settings.slots,
+        headers=settings.headers,
+        extra_body={
+            **dict.fromkeys(kind.cold_body, settings.cache_prompt),
+            **settings.extra_body,
+        },
+        timeouts=settings.timeouts,
+        manners=manners,
+        insecure=settings.insecure,
+        unique_prefix=cold_by == UNIQUE_PREFIX,
+    )
+    template_tokens, doubt = _try(endpoint, settings)
+    context = context_tokens(asker, kind, chosen) or server.context_tokens
+    facts = EngineFacts(
+        name=kind.name,
+        version=version(asker, kind),
+        embedded=False,
+        remote=settings.remote,
+        base_url=server.base_url if settings.remote else None,
+        dialect=endpoint.dialect if settings.remote else None,
+        insecure=settings.insecure,
+        model=chosen,
+        context_tokens=context,
+        slots=settings.slots,
+        cache_prompt=settings.cache_prompt if kind.cold_body else None,
+        cold_by=cold_by,
+        template_tokens=template_tokens,
+        notes=notes + doubt + _too_long(settings.needed_tokens, context),
+    )
+    return AttachedEngine(
+        endpoint,
+        facts,
+        asker=asker,
+        flush=flush,
+        has_metrics=has_metrics(asker, kind),
+        template=template,
+    )
 
 
-def _find(text: str, key: Secret | None, key_variable: str | None) -> Server:
-    given = text.strip()
-    if "://" not in given:
-        given = f"http://{given}"
-    given = given.rstrip("/").removesuffix(_COMPLETIONS)
-    if "?" in given or "#" in given:
-        raise UsageError(f"A server's address has no ? or #: {given.partition('?')[0]!r}…")
-    url = Url(given)
-    require_plain_http(url, given)
-    candidates = [given, f"{given}/v1"] if url.path else [f"{given}/v1", given]
-    answers = []
-    for base_url in candidates:
-        try:
-            answer = ask(Url(base_url), "/models", key=key, timeout_s=PROBE_S)
-        except ProbeError as error:
-            raise _NoAnswer(
-                f"No server answers at {given}: {error}. Start the server, or correct --url",
-                str(error),
-            ) from error
-        server = _server(base_url, answer)
-        if server is not None:
-            return server
-        answers.append((base_url, answer))
-    return _without_list(given, answers, key_variable)
+class Described(NamedTuple):
+    """What a server is, as far as it says without being made to work."""
+
+    base_url: str
+    kind: ServerKind
+    version: str | None
+    models: tuple[str, ...] | None
+    """None when it does not list them."""
+    has_metrics: bool
+    cold_by: str
+    """How a run would keep its prefix cache cold."""
 
 
-def _without_list(
-    given: str, answers: list[tuple[str, ProbeAnswer]], key_variable: str | None
-) -> Server:
-    """A server that does not list its models, or the reason why it cannot be used."""
-    statuses = {answer.status for _, answer in answers}
-    complaint = answers[0][1].complaint()
-    if statuses & {401, 403}:
-        raise DeploymentError(
-            f"The server at {given} wants a key ({complaint}). "
-            + (
-                "Name the environment variable that holds it with --api-key-env"
-                if key_variable is None
-                else f"The one in {key_variable} is not accepted"
-            )
-        )
-    if not statuses <= {404, 405, 501}:
-        raise DeploymentError(
-            f"The server at {given} does not say which models it has ({complaint}); "
-            "it may be starting, or not be an OpenAI-compatible server"
-        )
-    base_url = answers[0][0]
-    return Server(Url(base_url), base_url, None, None, None)
+def describe(url: str, settings: EngineSettings) -> Described:
+    """Looks at a server without sending a prompt, or changing anything.
+
+    Raises:
+        UsageError: `url` is no server's address.
+        DeploymentError: no such server, or no key; the message says what was tried.
+    """
+    reference = settings.key_reference
+    key = look_up(reference).secret if reference is not None else None
+    server = find_server(url, key, settings)
+    asker = asker_for(server.base_url.removesuffix("/v1"), key, settings)
+    kind = look(asker, server.listing)
+    cold_by = _cold_in_request(kind) or UNIQUE_PREFIX
+    if kind.flush is not None:
+        cold_by = f"POST {kind.flush} where it has that, else by {UNIQUE_PREFIX}"
+    return Described(
+        server.base_url,
+        kind,
+        version(asker, kind),
+        server.models,
+        has_metrics(asker, kind),
+        cold_by,
+    )
 
 
-def _server(base_url: str, answer: ProbeAnswer) -> Server | None:
-    """The server, when its answer is a list of models as OpenAI's is."""
-    document = answer.json()
-    entries = document.get("data") if isinstance(document, dict) else None
-    if answer.status != 200 or not (isinstance(entries, list) or entries is None):
+def _template(kind: ServerKind, asker: Asker, manners: Manners) -> TemplateReasoning | None:
+    """What the model's chat template says of reasoning; None where another sign is better."""
+    if kind is not LLAMA_CPP:
         return None
-    if entries is None and not (isinstance(document, dict) and document.get("object") == "list"):
-        return None  # Ollama writes `"data": null` when it has no model
-    models = [entry for entry in entries or () if isinstance(entry, dict)]
-    names = tuple(
-        entry["id"] for entry in models if isinstance(entry.get("id"), str) and entry["id"]
-    )
-    owner = models[0].get("owned_by") if models else None
-    context = models[0].get("max_model_len") if models else None
-    return Server(
-        Url(base_url),
-        base_url,
-        names,
-        owner if isinstance(owner, str) else None,
-        context if isinstance(context, int) else None,
-    )
+    text = asker.document("/props").get("chat_template")
+    if not isinstance(text, str) or not text:
+        return None
+    found = template_reasoning(text)
+    by_name = manners.switch not in ("none", "enable_thinking")
+    return None if found.switch == "none" and by_name else found
 
 
-def _choose_model(server: Server, wanted: str | None) -> str:
-    models = server.models
-    if wanted is None:
-        if models is None:
-            raise DeploymentError(
-                f"The server at {server.base_url} does not list its models; name one with --model"
-            )
-        if len(models) != 1:
-            raise DeploymentError(
-                f"The server at {server.base_url} serves "
-                f"{_listed(models) if models else 'no model'}; name one with --model"
-            )
-        if len(models[0]) > MAX_MODEL_NAME:
-            raise DeploymentError(f"The server at {server.base_url} names its model absurdly")
-        return models[0]
-    if models is None:
-        return wanted
-    for name in (wanted, wanted.partition("/")[2]):
-        if name and _full_name(name) in map(_full_name, models):
-            return name
-    raise DeploymentError(
-        f"The server at {server.base_url} does not serve {wanted}; it serves "
-        f"{_listed(models) if models else 'no model'}"
-    )
+def _cold(
+    kind: ServerKind, asker: Asker, settings: EngineSettings
+) -> tuple[str | None, Flush | None]:
+    """How prompts are kept out of the prefix cache, and the route to be called for that."""
+    if settings.cache_prompt:
+        return None, None
+    in_request = _cold_in_request(kind)
+    if in_request is not None:
+        return in_request, None
+    if kind.flush is not None and _flushed(asker, kind.flush) is None:
+        return f"POST {kind.flush} before each repeat", kind.flush
+    return UNIQUE_PREFIX, None
 
 
-def _full_name(model: str) -> str:
-    """A name with its tag, as Ollama completes it: `llama3.2` is `llama3.2:latest`."""
-    return model if ":" in model else f"{model}:latest"
+def _cold_in_request(kind: ServerKind) -> str | None:
+    """The fields that keep a prompt out of the cache, as a reader is told; None without any."""
+    return ", ".join(f"{name}: false" for name in kind.cold_body) or None
 
 
-def _listed(models: tuple[str, ...]) -> str:
-    shown = ", ".join(one_line(model, 80) for model in models[:MODELS_IN_MESSAGE])
-    more = len(models) - MODELS_IN_MESSAGE
-    return shown if more <= 0 else f"{shown} and {more} more"
+def _flushed(asker: Asker, route: Flush) -> str | None:
+    """Has a server empty its prefix cache; why it did not, or None when it did."""
+    try:
+        answer = asker.ask(route, {})
+    except ProbeError as error:
+        return str(error)
+    return None if answer.status == 200 else answer.complaint()
 
 
-def _attached(
-    server: Server,
-    model: str,
-    name: str,
-    key: Secret | None,
-    settings: EngineSettings,
-    *notes: str,
-) -> AttachedEngine:
-    root = Url(server.base_url.removesuffix("/v1"))
-    version, context_tokens = _version(root, name, key)
-    # Only llama.cpp's server is known to take it; another may refuse a field that it does not know.
-    cold = {"cache_prompt": settings.cache_prompt} if name == "llama.cpp" else {}
+def _try(endpoint: Endpoint, settings: EngineSettings) -> tuple[int | None, tuple[str, ...]]:
+    """Tokens of a prompt of one word, by a trial request, and what there is to note about it.
+
+    The first measured request does not pay for what a server does at its first, and a server that
+    refuses says so before anything is measured. One that refuses a field is asked without it, then
+    and later.
+    """
+    if endpoint.dialect == "responses":
+        return None, ()
+    asker = asker_for(endpoint.base_url, endpoint.key, settings)
+    while True:
+        target, body = _trial(endpoint)
+        try:
+            answer = asker.ask(target, body, timeout_s=settings.start_timeout_s)
+        except ProbeError as error:
+            return None, (f"A trial request before the run failed: {error}",)
+        manners = _without_what_is_refused(endpoint.manners, answer)
+        if manners == endpoint.manners:
+            break
+        endpoint.manners = manners
+    refuse_without_key(endpoint.base_url, [answer], settings)
+    if answer.status in _REFUSALS:
+        raise DeploymentError(
+            f"The server at {endpoint.base_url} refuses a trial request for {endpoint.model}: "
+            f"{answer.complaint()}"
+        )
+    if answer.status != 200:
+        return None, (f"A trial request before the run failed: {answer.complaint()}",)
+    document = answer.json()
+    usage = document.get("usage") if isinstance(document, dict) else None
+    tokens = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+    return (tokens if type(tokens) is int and tokens > 0 else None), ()
+
+
+def _trial(endpoint: Endpoint) -> tuple[str, dict[str, Any]]:
+    """Route and body of a request for one token."""
+    manners = endpoint.manners
+    body: dict[str, Any] = {"model": endpoint.model, manners.max_tokens_field: 1}
+    if manners.temperature:
+        body["temperature"] = 0
+    if manners.raw:
+        return "/completions", body | {"prompt": "Hello"} | endpoint.extra_body
+    messages = [{"role": "user", "content": "Hello"}]
+    return "/chat/completions", body | {"messages": messages} | endpoint.extra_body
+
+
+def _without_what_is_refused(manners: Manners, answer: ProbeAnswer) -> Manners:
+    """The manners without the field that a refusal names, as models that reason have them."""
+    if answer.status != 400:
+        return manners
+    complaint = answer.complaint()
+    if _NEWER_LIMIT in complaint and manners.max_tokens_field != _NEWER_LIMIT:
+        return msgspec.structs.replace(manners, max_tokens_field=_NEWER_LIMIT)
+    if "temperature" in complaint and manners.temperature:
+        return msgspec.structs.replace(manners, temperature=False)
+    return manners
+
+
+def _notes(server: Server, kind: ServerKind, settings: EngineSettings) -> tuple[str, ...]:
+    notes = []
     asked = {
         "threads": settings.threads,
         "context": settings.context_tokens,
         "GPU layers": settings.gpu_layers,
+        "pull": settings.pull or None,
+        "fresh": settings.fresh or None,
     }
     ignored = [what for what, value in asked.items() if value is not None]
     if ignored:
-        notes += (f"Not applied, since the server was started elsewhere: {', '.join(ignored)}",)
+        notes.append(f"Not applied, since the server was started elsewhere: {', '.join(ignored)}")
     if server.models is None:
-        notes += ("The server does not list its models: the name is as given",)
-    facts = EngineFacts(
-        name=name,
-        version=version,
-        embedded=False,
-        model=model,
-        context_tokens=context_tokens or server.context_tokens,
-        slots=settings.slots,
-        cache_prompt=settings.cache_prompt if cold else None,
-        notes=notes,
-    )
-    endpoint = Endpoint(
-        server.base_url,
-        model,
-        key=key,
-        slots=settings.slots,
-        headers=settings.headers,
-        extra_body={**cold, **settings.extra_body},
-        timeouts=settings.timeouts,
-    )
-    return AttachedEngine(endpoint, facts)
+        notes.append("The server does not list its models: the name is as given")
+    if kind is OLLAMA:
+        notes.append(
+            "Ollama's OpenAI routes cut a prompt longer than its own context without saying so; "
+            "as -m ollama/NAME it is measured natively, with a context that is long enough"
+        )
+    return tuple(notes)
 
 
-def _version(root: Url, name: str, key: Secret | None) -> tuple[str | None, int | None]:
-    """The server's version and the context of a slot, each None where it does not say."""
-    route = {"ollama": "/api/version", "vllm": "/version", "llama.cpp": "/props"}.get(name)
-    if route is None:
-        return None, None
-    try:
-        document: Any = ask(root, route, key=key, timeout_s=PROBE_S).json()
-    except ProbeError:
-        return None, None
-    if not isinstance(document, dict):
-        return None, None
-    version = document.get("build_info" if name == "llama.cpp" else "version")
-    generation = document.get("default_generation_settings")
-    context = generation.get("n_ctx") if isinstance(generation, dict) else None
+def _too_long(needed_tokens: int | None, context: int | None) -> tuple[str, ...]:
+    if needed_tokens is None or context is None or needed_tokens <= context:
+        return ()
     return (
-        one_line(version, 100) if isinstance(version, str) and version else None,
-        context if isinstance(context, int) else None,
+        f"The longest request may need {needed_tokens:,} tokens with its answer, more than the "
+        f"server's context of {context:,}",
     )

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TypeAlias, cast
 
 import msgspec
 
 from minionbench.engines.engine import Engine, EngineSettings
+from minionbench.engines.providers import providers
 from minionbench.errors import DeploymentError, UsageError
-
-Provider: TypeAlias = Literal[
-    "reference", "llamacpp", "ollama", "url", "openai", "anthropic", "deepseek"
-]
 
 REFERENCE_FORMATS = ("f16", "q8_0", "q4_0")
 DEFAULT_REFERENCE_FORMAT = "q8_0"
 REFERENCE_FOLDER = Path(__file__).parent / "reference_model"
 
 _HERE = ("reference", "llamacpp", "ollama")
-_LATER = ("openai", "anthropic", "deepseek")
-_FORMS = "reference/q8_0, llamacpp/PATH.gguf, ollama/NAME, or any name with --url"
+_FORMS = (
+    "reference/q8_0, llamacpp/PATH.gguf, ollama/NAME, openai/NAME, anthropic/NAME, deepseek/NAME, "
+    "or any name with --url"
+)
 
 
 class ModelSpec(msgspec.Struct, frozen=True):
     """Which model, and who serves it.
 
-    `name` is the format for `reference`, the path for `llamacpp`, the model's name elsewhere; None
-    only for `url`, where the server is to say it.
+    `provider` is `reference`, `llamacpp`, `ollama`, `url`, or a provider of remote models. `name`
+    is the format for `reference`, the path for `llamacpp`, the model's name elsewhere; None only
+    for `url`, where the server is to say it.
     """
 
-    provider: Provider
+    provider: str
     name: str | None
 
     @classmethod
@@ -55,15 +54,20 @@ class ModelSpec(msgspec.Struct, frozen=True):
         provider, slash, name = text.partition("/")
         if provider == "reference":
             return cls("reference", _reference_format(name))
-        if provider in (*_HERE, *_LATER):
+        if provider in _HERE or provider in providers().by_name:
             if not name:
                 raise UsageError(f"{text!r} names a provider but no model; one of: {_FORMS}")
-            return cls(cast(Provider, provider), name)
+            return cls(provider, name)
         if text.endswith(".gguf"):
             return cls("llamacpp", text)
         if not slash:
             return cls("ollama", text)
         raise UsageError(f"There is no provider {provider!r}; a model is one of: {_FORMS}")
+
+    @property
+    def remote(self) -> bool:
+        """Whether the model is one of a provider's, on somebody else's machine."""
+        return self.provider not in (*_HERE, "url")
 
     @property
     def text(self) -> str:
@@ -83,23 +87,35 @@ class ModelSpec(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def open_engine(spec: ModelSpec, settings: EngineSettings, *, log_folder: Path) -> Iterator[Engine]:
+def open_engine(
+    spec: ModelSpec,
+    settings: EngineSettings,
+    *,
+    log_folder: Path,
+    say: Callable[[str], None] = lambda text: None,
+) -> Iterator[Engine]:
     """An engine with the model ready to answer; one that was started here ends with the block.
 
-    The log of an engine started here is a new file in `log_folder`.
+    The log of an engine started here is a new file in `log_folder`. `say` is told what takes long.
 
     Raises:
         UsageError: the model's file is not there or cannot be read, or a setting does not fit it.
         DeploymentError: the engine cannot serve the model; the message says what to do.
     """
-    engine = _open(spec, settings, log_folder)
+    engine = _open(spec, settings, log_folder, say)
     try:
         yield engine
     finally:
         engine.stop()
 
 
-def _open(spec: ModelSpec, settings: EngineSettings, log_folder: Path) -> Engine:
+def _open(
+    spec: ModelSpec, settings: EngineSettings, log_folder: Path, say: Callable[[str], None]
+) -> Engine:
+    if spec.remote:
+        from minionbench.engines.remote import open_remote
+
+        return open_remote(spec.provider, spec.name or "", settings)
     if settings.url is not None:
         from minionbench.engines.attach import attach
 
@@ -116,15 +132,10 @@ def _open(spec: ModelSpec, settings: EngineSettings, log_folder: Path) -> Engine
         model = spec.text if spec.provider == "reference" else file.stem
         return start(file, model, settings, log_folder=log_folder)
     if spec.provider == "ollama" and spec.name is not None:
-        from minionbench.engines.attach import attach_ollama
+        from minionbench.engines.ollama import attach_ollama
 
-        return attach_ollama(spec.name, settings)
-    if spec.provider == "url":
-        raise DeploymentError("The server's address is missing; give it with --url")
-    raise DeploymentError(
-        f"{spec.text} cannot be reached in this version: models of {', '.join(_LATER)} come with a "
-        f"later one. There are {_FORMS}"
-    )
+        return attach_ollama(spec.name, settings, say=say)
+    raise DeploymentError("The server's address is missing; give it with --url")
 
 
 def _is_utf8(text: str) -> bool:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,8 @@ class EngineProcess:
     standard input, which nobody but this process holds open.
     """
 
-    def __init__(self, log_folder: Path) -> None:
-        """Starts the process.
+    def __init__(self, log_folder: Path, command: Sequence[str] = COMMAND) -> None:
+        """Starts the process by its command, which has to take `--die-with-parent`.
 
         Raises:
             DeploymentError: it cannot be started, or its log cannot be written.
@@ -50,10 +51,9 @@ class EngineProcess:
         self._oom_kills = oom_kills()
         self.stopped = False
         """Whether it was ended from here."""
-        command = list(COMMAND)
         # The signal comes when the *thread* that started the child ends: only the main one will do.
         if threading.current_thread() is threading.main_thread():
-            command.append("--die-with-parent")
+            command = [*command, "--die-with-parent"]
         # An assertion of ggml's would else start a debugger on itself to print a backtrace.
         environment = {**os.environ, "GGML_NO_BACKTRACE": "1"}
         try:

@@ -17,6 +17,7 @@ import msgspec
 
 from minionbench.engines.foreign import one_line
 from minionbench.errors import UsageError
+from minionbench.units import number_of
 
 Value: TypeAlias = int | float | bool | str | None
 """A metadata value; None for an array, and for a text too long to matter."""
@@ -77,6 +78,10 @@ FILE_TYPES: dict[int, str] = {
 # fmt: on
 
 
+POOLINGS = (1, 2, 3)
+"""Pooling types that give a text one vector: mean, first and last token. 0 is none, 4 ranks."""
+
+
 class GgufInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What a model file says of itself."""
 
@@ -98,6 +103,9 @@ class GgufInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Files that the model is split over; 1 for a whole one."""
     is_adapter: bool = False
     """Whether it is a LoRA adapter, which is nothing without a model below it."""
+    embeds: bool = False
+    """Whether it declares itself an embedding model: it says how the vectors of a text's tokens
+    become that of the text."""
 
 
 class _Tensor(NamedTuple):
@@ -152,6 +160,7 @@ def read_gguf(path: Path) -> GgufInfo:
         version=headers[0].version,
         parts=len(headers),
         is_adapter=first.get("general.type") == "adapter",
+        embeds=first.get(f"{architecture}.pooling_type") in POOLINGS,
     )
 
 
@@ -437,6 +446,6 @@ class _Reader:
 
     def _cut_off(self, count: int, what: str) -> None:
         raise UsageError(
-            f"{self.path} is cut off or damaged: it has {self.size:,} bytes, and {what} would end "
-            f"at byte {self.position + count:,}. Download it again"
+            f"{self.path} is cut off or damaged: it has {number_of(self.size, 'byte')}, and {what} "
+            f"would end at byte {self.position + count:,}. Download it again"
         )

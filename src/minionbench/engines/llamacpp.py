@@ -14,14 +14,16 @@ from typing import Any
 
 from minionbench import clock, units
 from minionbench.engines import placement
-from minionbench.engines.engine import EngineFacts, EngineSettings
+from minionbench.engines.engine import Engine, EngineFacts, EngineSettings
 from minionbench.engines.engine_process import COMMAND, KILL_S, EngineProcess, ending
 from minionbench.engines.foreign import one_line
 from minionbench.engines.gguf import GgufInfo, read_gguf, require_file
 from minionbench.engines.probe import ProbeError, ask
+from minionbench.engines.thinking import TemplateReasoning, template_reasoning
 from minionbench.errors import DeploymentError, UsageError
-from minionbench.exchange import Endpoint, Secret
+from minionbench.exchange import Endpoint, Manners, Reasoning, Secret
 from minionbench.transport.http import Url
+from minionbench.units import number_of
 
 DEFAULT_CONTEXT_TOKENS = 8_192
 """Context of a slot when none is asked for and the model has more: room for the built-in
@@ -31,7 +33,7 @@ CHECK_S = 60.0
 """For importing the engine's package, from a cold disk too."""
 
 
-class LlamaCppEngine:
+class LlamaCppEngine(Engine):
     """A model served by xllamacpp in a process of our own."""
 
     def __init__(
@@ -39,42 +41,21 @@ class LlamaCppEngine:
         process: EngineProcess,
         endpoint: Endpoint,
         facts: EngineFacts,
+        template: TemplateReasoning,
         memory_limit_bytes: int | None = None,
     ) -> None:
+        super().__init__(endpoint, facts, pid=process.pid, log_path=process.log_path)
         self._process = process
+        self._template = template
         self._memory_limit_bytes = memory_limit_bytes
-        self._endpoint = endpoint
-        self._facts = facts
 
-    @property
-    def endpoint(self) -> Endpoint:
-        """Where and how to send calls."""
-        return self._endpoint
+    def set_reasoning(self, reasoning: Reasoning) -> None:
+        """Has the model reason, or not, where its chat template lets it be told.
 
-    @property
-    def facts(self) -> EngineFacts:
-        """What the run document says of the engine."""
-        return self._facts
-
-    @property
-    def name(self) -> str:
-        """`facts.name`."""
-        return self._facts.name
-
-    @property
-    def version(self) -> str | None:
-        """`facts.version`."""
-        return self._facts.version
-
-    @property
-    def pid(self) -> int | None:
-        """The child process; it starts no others."""
-        return self._process.pid
-
-    @property
-    def log_path(self) -> Path | None:
-        """llama.cpp's warnings and errors."""
-        return self._process.log_path
+        Raises:
+            DeploymentError: it cannot be told, and does the other thing.
+        """
+        self.endpoint.reasoning = self._template.wish(reasoning, self.facts.model)
 
     def ended(self) -> str | None:
         """None while the process lives; else one sentence how it ended, and its last words."""
@@ -126,8 +107,8 @@ def start(
         if "url" not in report:
             raise DeploymentError(_start_failure(report, process, model_path, doubt, settings))
         url = Url(f"{report['url']}/v1")
-        context_tokens = _await_health(url, key, process, deadline_ns)
-        _warm_up(url, model, key, process, deadline_ns)
+        properties = _await_health(url, key, process, deadline_ns)
+        _warm_up(url, model, key, process, deadline_ns, embeddings=settings.embeddings)
     except BaseException:  # Ctrl-C too: nothing is left behind
         process.end()
         raise
@@ -142,7 +123,7 @@ def start(
         model_path=str(model_path),
         model_file=file,
         threads=child_settings["threads"],
-        context_tokens=context_tokens,
+        context_tokens=_slot_context(properties),
         slots=child_settings["slots"],
         gpu_layers=settings.gpu_layers,
         devices=tuple(one_line(str(device)) for device in report["devices"]),
@@ -154,16 +135,19 @@ def start(
         start_s=units.seconds(start_ns),
         notes=_notes(child_settings["threads"], settings, bool(report["gpu"]), doubt),
     )
+    template = template_reasoning(_template(properties))
     endpoint = Endpoint(
         f"http://{url.authority}/v1",
         model,
+        dialect="completions" if settings.raw else "openai",
         key=key,
+        manners=Manners(switch="none" if settings.raw else template.switch, raw=settings.raw),
         slots=child_settings["slots"],
         headers=settings.headers,
         extra_body=extra_body,
         timeouts=settings.timeouts,
     )
-    return LlamaCppEngine(process, endpoint, facts, settings.memory_limit_bytes)
+    return LlamaCppEngine(process, endpoint, facts, template, settings.memory_limit_bytes)
 
 
 def installed_version() -> str:
@@ -211,12 +195,16 @@ def _child_settings(
 ) -> dict[str, Any]:
     own = file.context_length if file is not None else None
     context_tokens = settings.context_tokens
+    if context_tokens is None and (settings.needed_tokens or 0) > DEFAULT_CONTEXT_TOKENS:
+        # Where the default may be too short, so that a model that has no more says so at once.
+        context_tokens = settings.needed_tokens
     if context_tokens is None:
         context_tokens = min(DEFAULT_CONTEXT_TOKENS, own or DEFAULT_CONTEXT_TOKENS)
     elif own is not None and context_tokens > own:
         raise UsageError(
-            f"A context of {context_tokens:,} tokens was asked for, but {model_path} was made for "
-            f"{own:,} at most; ask for no more, or for none to get the largest sensible"
+            f"A context of {number_of(context_tokens, 'token')} was asked for, but {model_path} "
+            f"was made for {own:,} at most; ask for no more, or for none to get the largest "
+            "sensible"
         )
     cpus = placement.usable_cpus()
     threads = settings.threads or placement.default_threads(cpus, placement.cpu_quota())
@@ -228,6 +216,7 @@ def _child_settings(
         "threads": threads,
         "gpu_layers": -1 if settings.gpu_layers is None else settings.gpu_layers,
         "cache_prompt": settings.cache_prompt,
+        "embeddings": settings.embeddings,
         "adapter": None if settings.adapter is None else str(settings.adapter.resolve()),
         "memory_limit_bytes": settings.memory_limit_bytes,
         "cpus": list(placement.engine_cpus(cpus, threads)) if settings.pin else None,
@@ -250,19 +239,20 @@ def _notes(
     if settings.adapter is not None:
         notes.append(f"The LoRA adapter {settings.adapter.name} lies over the model, at scale 1")
     if settings.gpu_layers and not has_gpu:
-        notes.append(f"There is no GPU: the {settings.gpu_layers} layers asked for are on the CPU")
+        asked = number_of(settings.gpu_layers, "layer")
+        notes.append(f"There is no GPU: what was asked for it, {asked}, is on the CPU")
     return tuple(notes)
 
 
-def _await_health(url: Url, key: Secret, process: EngineProcess, deadline_ns: int) -> int | None:
-    """Waits until the server says that it is ready; the context of a slot, as it reports it."""
+def _await_health(url: Url, key: Secret, process: EngineProcess, deadline_ns: int) -> Any:
+    """Waits until the server says that it is ready; its properties, as it reports them."""
     root = Url(f"http://{url.authority}")
     reason = "it never answered"
     while clock.monotonic_ns() < deadline_ns and process.is_alive():
         try:
             answer = ask(root, "/health", timeout_s=PROBE_S)
             if answer.status == 200:
-                return _slot_context(ask(root, "/props", key=key, timeout_s=PROBE_S).json())
+                return ask(root, "/props", key=key, timeout_s=PROBE_S).json()
             reason = answer.complaint()
         except ProbeError as error:
             reason = str(error)
@@ -280,18 +270,34 @@ def _slot_context(properties: Any) -> int | None:
     return context if isinstance(context, int) else None
 
 
-def _warm_up(url: Url, model: str, key: Secret, process: EngineProcess, deadline_ns: int) -> None:
+def _template(properties: Any) -> str | None:
+    template = properties.get("chat_template") if isinstance(properties, dict) else None
+    return template if isinstance(template, str) and template else None
+
+
+def _warm_up(
+    url: Url,
+    model: str,
+    key: Secret,
+    process: EngineProcess,
+    deadline_ns: int,
+    *,
+    embeddings: bool,
+) -> None:
     """One request of one token, so that the first measured one does not pay for the start."""
-    body = {
-        "model": model,
-        "messages": [{"role": "user", "content": "Hello"}],
-        "max_tokens": 1,
-        "temperature": 0,
-        "cache_prompt": False,
-    }
+    route = "/embeddings" if embeddings else "/chat/completions"
+    body: dict[str, Any] = {"model": model, "input": "Hello"}
+    if not embeddings:
+        body = {
+            "model": model,
+            "messages": [{"role": "user", "content": "Hello"}],
+            "max_tokens": 1,
+            "temperature": 0,
+            "cache_prompt": False,
+        }
     left_s = max(1.0, units.seconds(deadline_ns - clock.monotonic_ns()))
     try:
-        answer = ask(url, "/chat/completions", key=key, body=body, timeout_s=left_s)
+        answer = ask(url, route, key=key, body=body, timeout_s=left_s)
     except ProbeError as error:
         how = process.how_it_ended(PROBE_S)
         reason = str(error) if how is None else f"it {how}"
@@ -302,7 +308,7 @@ def _warm_up(url: Url, model: str, key: Secret, process: EngineProcess, deadline
         raise DeploymentError(
             process.with_last_words(
                 f"The engine refuses its first request: {answer.complaint()}. "
-                "The model may not be one for chat."
+                f"The model may not be one for {'embeddings' if embeddings else 'chat'}."
             )
         )
 

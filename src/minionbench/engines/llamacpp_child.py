@@ -109,6 +109,10 @@ def serve(xllamacpp: Any, settings: dict[str, Any]) -> Any:
     params.cache_prompt = settings["cache_prompt"]
     if not settings["cache_prompt"]:
         params.cache_ram_mib = 0  # a second cache of prompts, of up to 8 GB, in the host's memory
+    if settings["embeddings"]:
+        params.embedding = True
+        # A text has to fit one batch, since all its tokens may look at each other.
+        params.n_batch = params.n_ubatch = settings["context_tokens"]
     if settings["adapter"] is not None:
         params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(settings["adapter"], 1.0)]
     params.verbosity = VERBOSITY

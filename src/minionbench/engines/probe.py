@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
+import errno
 import json
-import socket
-import threading
+import math
+import os
+from collections.abc import Generator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from minionbench.clock import monotonic_ns
 from minionbench.engines.foreign import one_line
-from minionbench.exchange import Secret
-from minionbench.transport.http import Url
+from minionbench.exchange import Outcome, Secret, Timeouts
+from minionbench.transport.connection import Sending, Target
+from minionbench.transport.http import Url, request_bytes
+from minionbench.transport.loop import Transport
+from minionbench.transport.stream import UnknownHost
+from minionbench.units import NS_PER_MS
+from minionbench.wire.secrecy import SECRET_CHARACTERS
 
 MAX_ANSWER_BYTES = 4 << 20
 """Longest answer that is read; lists of models have some thousands of bytes."""
+MAX_LINES_BYTES = 1 << 40
+"""Longest answer that is read line by line; nothing of it is kept."""
+LOOK_NS = 100 * NS_PER_MS
+"""How often a long answer is looked at for new lines."""
 
 
 class ProbeError(Exception):
@@ -22,10 +33,12 @@ class ProbeError(Exception):
 
 
 class ProbeAnswer(NamedTuple):
-    """Status and body of an HTTP answer."""
+    """Status, body and headers of an HTTP answer."""
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = MappingProxyType({})
+    """By their names in small letters."""
 
     def json(self) -> Any:
         """The body as JSON, None where it is none."""
@@ -45,67 +58,122 @@ class ProbeAnswer(NamedTuple):
 
 
 def ask(
-    url: Url, target: str, *, key: Secret | None = None, body: Any = None, timeout_s: float
+    url: Url,
+    target: str,
+    *,
+    key: Secret | None = None,
+    body: Any = None,
+    headers: tuple[tuple[str, str], ...] = (),
+    insecure: bool = False,
+    timeout_s: float,
 ) -> ProbeAnswer:
     """Sends GET, or POST where there is a body, and returns the answer whatever its status.
 
-    `target` is appended to the URL's own path. No redirect is followed and no proxy is used.
-    `timeout_s` bounds connecting, and then everything else as a whole: a server that sends a byte
-    now and then does not hold us.
+    `target` is appended to the URL's own path; `headers` are sent along. The way there is that of
+    the measured calls: the same proxies and the same trust, which `insecure` takes away. No
+    redirect is followed. `timeout_s` bounds connecting, and then everything else as a whole: a
+    server that sends a byte now and then does not hold us.
 
     Raises:
         ProbeError: no connection, no HTTP, no complete answer in time, or one that is too long.
+        DeploymentError: the user's proxy or trusted certificates cannot be used.
     """
-    headers = {"Accept": "application/json", "Connection": "close"}
-    if key is not None:
-        headers["Authorization"] = f"Bearer {key.reveal()}"
-    payload = None
-    if body is not None:
-        payload = json.dumps(body).encode()
-        headers["Content-Type"] = "application/json"
-    connection = http.client.HTTPConnection(url.host, url.port, timeout=timeout_s)
-    expired = threading.Event()
+    limits = Timeouts(
+        connect_s=timeout_s, first_byte_s=timeout_s, idle_s=timeout_s, total_s=timeout_s
+    )
+    server = _target(url, insecure, limits, MAX_ANSWER_BYTES)
+    payload = _request(url, target, body, key, headers)
+    with Transport() as transport:
+        sending = transport.submit(server, payload, monotonic_ns(), None)
+        transport.step()
+    exchange = sending.exchange
+    if exchange.outcome is not None or exchange.status is None:
+        raise ProbeError(_reason(sending, timeout_s))
+    return ProbeAnswer(exchange.status, _without_key(exchange.body, key), exchange.headers)
+
+
+def ask_lines(
+    url: Url,
+    target: str,
+    body: Any,
+    *,
+    key: Secret | None = None,
+    headers: tuple[tuple[str, str], ...] = (),
+    insecure: bool = False,
+    idle_s: float,
+) -> Generator[bytes, None, None]:
+    """Sends POST and yields the lines of the answer as they come, however long that takes.
+
+    `idle_s` bounds each wait for more. An answer whose status is not 200 is its one line.
+
+    Raises:
+        ProbeError: no connection, no HTTP, silence for too long, a line too long, or a cut answer.
+        DeploymentError: the user's proxy or trusted certificates cannot be used.
+    """
+    limits = Timeouts(connect_s=idle_s, first_byte_s=idle_s, idle_s=idle_s, total_s=math.inf)
+    server = _target(url, insecure, limits, MAX_LINES_BYTES)
+    payload = _request(url, target, body, key, headers)
+    with Transport() as transport:
+        sending = transport.submit(server, payload, monotonic_ns(), None)
+        rest = b""
+        while not sending.ended:
+            transport.step(until_ns=monotonic_ns() + LOOK_NS)
+            *lines, rest = (rest + sending.take_body()).split(b"\n")
+            for line in lines:
+                yield line + b"\n"
+            if len(rest) > MAX_ANSWER_BYTES:
+                raise ProbeError(f"a line is longer than {MAX_ANSWER_BYTES >> 20} MB")
+    if sending.exchange.outcome is not None:
+        raise ProbeError(_reason(sending, idle_s))
+    if rest:
+        yield rest
+
+
+def _target(url: Url, insecure: bool, limits: Timeouts, max_bytes: int) -> Target:
     try:
-        connection.connect()
-        deadline = threading.Timer(timeout_s, _hang_up, (connection.sock, expired))
-        deadline.daemon = True
-        deadline.start()
-        try:
-            method = "GET" if payload is None else "POST"
-            connection.request(method, url.path + target, payload, headers)
-            response = connection.getresponse()
-            answer = response.read(MAX_ANSWER_BYTES + 1)
-            if expired.is_set() or (response.length and len(answer) <= MAX_ANSWER_BYTES):
-                raise http.client.IncompleteRead(answer)
-            status = response.status
-        finally:
-            deadline.cancel()
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        if expired.is_set():
-            raise ProbeError(f"no complete answer within {timeout_s:g} s") from error
-        raise ProbeError(_reason(error, url, timeout_s)) from error
-    finally:
-        connection.close()
-    if len(answer) > MAX_ANSWER_BYTES:
-        raise ProbeError(f"the answer is longer than {MAX_ANSWER_BYTES >> 20} MB")
-    return ProbeAnswer(status, answer)
+        return Target.to(url, timeouts=limits, max_body_bytes=max_bytes, insecure=insecure)
+    except UnknownHost as error:
+        if error.host != url.host:
+            raise  # it is the proxy's, and the user's to correct
+        raise ProbeError(f"the name {url.host!r} cannot be resolved") from error
 
 
-def _reason(error: Exception, url: Url, timeout_s: float) -> str:
-    if isinstance(error, TimeoutError):
-        return f"no answer within {timeout_s:g} s"
-    if isinstance(error, socket.gaierror | UnicodeError):  # Unicode: no name can be so
-        return f"the name {url.host!r} cannot be resolved"
-    if isinstance(error, ConnectionRefusedError):
-        return "the connection is refused: nothing listens there"
-    if isinstance(error, http.client.IncompleteRead):
-        return "the connection ended in the middle of the answer"
-    if isinstance(error, OSError):
-        return one_line(str(error)) or type(error).__name__
-    return f"what answers there is no HTTP server ({type(error).__name__})"
+def _request(
+    url: Url, target: str, body: Any, key: Secret | None, more: tuple[tuple[str, str], ...]
+) -> bytes:
+    own = [("Accept", "application/json"), ("Connection", "close")]
+    if body is not None:
+        own.append(("Content-Type", "application/json"))
+    if key is not None:
+        own.append(("Authorization", f"Bearer {key.reveal()}"))
+    given = {name.lower() for name, _ in more}
+    headers = (*(header for header in own if header[0].lower() not in given), *more)
+    method, payload = ("GET", b"") if body is None else ("POST", json.dumps(body).encode())
+    return request_bytes(method, url, target, headers, payload)
 
 
-def _hang_up(sock: socket.socket, expired: threading.Event) -> None:
-    expired.set()
-    with contextlib.suppress(OSError):  # closed in the meantime: the answer is complete
-        sock.shutdown(socket.SHUT_RDWR)
+def _without_key(answer: bytes, key: Secret | None) -> bytes:
+    """The answer without the key, which servers like to quote when they refuse it."""
+    if key is None or len(key.reveal()) < SECRET_CHARACTERS:
+        return answer
+    return answer.replace(key.reveal().encode(), "…".encode())
+
+
+def _reason(sending: Sending, timeout_s: float) -> str:
+    """Why there is no answer, in a few words."""
+    exchange = sending.exchange
+    said = exchange.failure.message if exchange.failure else ""
+    direct = sending.target.route.proxy is None
+    match exchange.outcome:
+        case Outcome.CONNECT_FAILED if direct and os.strerror(errno.ECONNREFUSED) in said:
+            return "the connection is refused: nothing listens there"
+        case Outcome.FIRST_BYTE_TIMEOUT | Outcome.IDLE_TIMEOUT | Outcome.TOTAL_TIMEOUT:
+            return f"no {'complete ' if exchange.reads else ''}answer within {timeout_s:g} s"
+        case Outcome.TRUNCATED:
+            return "the connection ended in the middle of the answer"
+        case Outcome.MALFORMED:
+            return f"what answers there is no HTTP server: {one_line(said)}"
+        case Outcome.TOO_LARGE:
+            return f"the answer is longer than {sending.target.max_body_bytes >> 20} MB"
+        case _:
+            return one_line(said)

@@ -74,7 +74,7 @@ class TreeMemory:
         if not self._linux:
             return
         total = 0
-        for pid in self._pids():
+        for pid in tree_pids(self._pid, self._proc):
             try:
                 rollup = (self._proc / str(pid) / "smaps_rollup").read_bytes()
             except OSError:
@@ -101,7 +101,7 @@ class TreeMemory:
     def _linux_tree(self) -> list[tuple[int, int | None]]:
         """(resident, high-water mark) in bytes of each process of the tree, the root first."""
         found: list[tuple[int, int | None]] = []
-        for pid in self._pids():
+        for pid in tree_pids(self._pid, self._proc):
             try:
                 status = (self._proc / str(pid) / "status").read_bytes()
             except OSError:
@@ -110,18 +110,6 @@ class TreeMemory:
             if resident is not None:
                 found.append((resident, _kilobytes(status, b"VmHWM:")))
         return found
-
-    def _pids(self) -> Iterator[int]:
-        """The processes of the tree, the root first; one that ends meanwhile is left out."""
-        left = [self._pid]
-        while left:
-            pid = left.pop()
-            try:
-                for task in (self._proc / str(pid) / "task").iterdir():
-                    left.extend(int(child) for child in (task / "children").read_bytes().split())
-            except OSError:
-                continue
-            yield pid
 
     def _other_tree(self) -> list[tuple[int, int | None]]:
         import psutil
@@ -132,6 +120,32 @@ class TreeMemory:
             return [(process.memory_info().rss, None) for process in family]
         except psutil.Error:
             return []
+
+
+def tree_pids(pid: int, proc: Path = Path("/proc")) -> Iterator[int]:
+    """The processes of a tree, the root first; one that ends meanwhile is left out."""
+    if not sys.platform.startswith("linux"):
+        yield from _other_tree_pids(pid)
+        return
+    left = [pid]
+    while left:
+        pid = left.pop()
+        try:
+            for task in (proc / str(pid) / "task").iterdir():
+                left.extend(int(child) for child in (task / "children").read_bytes().split())
+        except OSError:
+            continue
+        yield pid
+
+
+def _other_tree_pids(pid: int) -> Iterator[int]:
+    import psutil
+
+    try:
+        root = psutil.Process(pid)
+        yield from (process.pid for process in [root, *root.children(recursive=True)])
+    except psutil.Error:
+        return
 
 
 def available_bytes(*, proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> int:

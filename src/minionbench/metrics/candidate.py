@@ -91,14 +91,19 @@ def _derived(name: str, cells: Sequence[CellSummary]) -> MetricValue:
 
 
 def _largest(name: str, cells: Sequence[CellSummary]) -> MetricValue:
-    values = [(cell.workload, cell.metrics[name]) for cell in cells if name in cell.metrics]
-    known = [(v.value, workload, v) for workload, v in values if v.value is not None]
+    """The largest of the cells' peaks.
+
+    It is no workload's own: a peak counts from the engine's start, so that the cell which shows it
+    first need not be the one that caused it.
+    """
+    values = [cell.metrics[name] for cell in cells if name in cell.metrics]
+    known = [(value.value, value) for value in values if value.value is not None]
     if not known:
         # An error says more than a skip, and either more than that nothing was there.
-        values.sort(key=lambda pair: pair[1].status != "error")
-        return values[0][1] if values else skipped(name, _NOT_MEASURED[name])
-    _, workload, largest = max(known, key=lambda entry: entry[0])
-    return rescaled(name, largest, 1.0, workload=workload, cells=len(known), of_cells=len(cells))
+        values.sort(key=lambda value: value.status != "error")
+        return values[0] if values else skipped(name, _NOT_MEASURED[name])
+    _, largest = max(known, key=lambda entry: entry[0])
+    return rescaled(name, largest, 1.0, cells=len(known), of_cells=len(cells))
 
 
 def _only(name: str, cells: Sequence[CellSummary]) -> MetricValue:

@@ -14,7 +14,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from minionbench.metrics import record as whole
-from minionbench.metrics.request import Absence, NegativeInterval, Quantity
+from minionbench.metrics.request import (
+    Absence,
+    NegativeInterval,
+    Quantity,
+    hides_reasoning,
+    holds_thought,
+    output_tokens,
+)
 from minionbench.metrics.table import METRICS
 from minionbench.metrics.throughput import (
     Window,
@@ -39,7 +46,7 @@ from minionbench.stats import (
     quantile_estimate,
     ratio_of_sums,
 )
-from minionbench.units import seconds
+from minionbench.units import number_of, seconds
 
 PERCENTILES = (50, 90, 95, 99)
 """Percentiles that are shown where the number of requests supports them. They look at the slow
@@ -67,6 +74,9 @@ _PER_REQUEST: dict[str, Observation] = {
     "icl_s": whole.icl_s.or_absence,
     "tokens_per_sec": _one(whole.decode_tokens_per_s),
 }
+
+_OF_TOKENS = ("tpot_s", "itl_s", "tokens_per_sec")
+"""Metrics per request that rest on a count of tokens."""
 
 CELL_METRICS = (*_PER_REQUEST, "output_tokens_per_sec", "requests_per_sec", "goodput_per_sec")
 """Names of the metrics that `cell_metrics` gives: always all of them."""
@@ -142,15 +152,19 @@ def _typical(
     """A per-request metric of a cell."""
     try:
         observed = _Observations(observe, records)
+        counts = observed.counts() | _beside(name, records)
     except NegativeInterval as fault:
         return error(name, f"Instants contradict each other, so no clock can be believed: {fault}")
-    counts = observed.counts()
     if not observed.counted:
         return skipped(name, _why_nothing(observed), **counts)
     if not observed.seen:
-        return error(name, _all_failed(observed.failed), **counts)
+        return error(name, all_failed(observed.failed), **counts)
     if name == "itl_s" and (uneven := _not_token_by_token(observed)):
         return skipped(name, uneven, **counts)
+    if hidden := observed.left_out[Absence.HIDDEN_REASONING]:
+        # The other answers reasoned less than these: what is true of them is not of the cell.
+        share = _share(hidden, len(observed.seen) + observed.left_out.total(), "answer")
+        return skipped(name, f"{share}: {Absence.HIDDEN_REASONING.value}", **counts)
     worst = -math.inf if METRICS[name].better == "higher" else math.inf
     items = observed.by_item(worst)
     estimate = item_median_estimate(items.values(), level)
@@ -167,6 +181,56 @@ def _typical(
         percentiles=shown,
         percentiles_absent=absent,
     )
+
+
+def _beside(name: str, records: Sequence[RequestRecord]) -> dict[str, Any]:
+    """What a reader of one metric has to know of all the answers."""
+    if name in _OF_TOKENS:
+        return {"tokens": token_counts(records)}
+    return {"reasoning": reasoning_counts(records)} if name == "ttfo_s" else {}
+
+
+def token_counts(records: Sequence[RequestRecord]) -> dict[str, Any]:
+    """Which tokens the answers' rates count, and how many events brought them.
+
+    `output` holds the reasoning; it is None where an answer was not counted. `reasoning` is None
+    where the server never said, `events` are those that brought text or reasoning.
+    """
+    replies = [call.reply for record in records if record.ok for call in record.calls]
+    output = [output_tokens(reply) for reply in replies]
+    reasoning = [
+        reply.usage.reasoning_tokens
+        for reply in replies
+        if reply.usage is not None and reply.usage.reasoning_tokens is not None
+    ]
+    by_engine = sum(
+        count is not None and (reply.usage is None or reply.usage.completion_tokens is None)
+        for reply, count in zip(replies, output, strict=True)
+    )
+    return {
+        "counted": "visible and reasoning tokens",
+        "by": "the engine's own count" if by_engine else "the server's usage",
+        "output": sum(n or 0 for n in output) if output and None not in output else None,
+        "reasoning": sum(reasoning) if reasoning else None,
+        "events": sum(len(reply.event_ns) for reply in replies),
+    }
+
+
+def reasoning_counts(records: Sequence[RequestRecord]) -> dict[str, Any]:
+    """In how many answers reasoning was seen, and how.
+
+    `streamed` as text of its own, `hidden` as a count alone, `inline` inside the visible text.
+    `first_s` is the median time to its first token, None where it was not streamed.
+    """
+    replies = [call.reply for record in records if record.ok for call in record.calls]
+    first = [t for record in records if (t := whole.first_reasoning_s(record)) is not None]
+    return {
+        "answers": len(replies),
+        "streamed": sum(reply.first_reasoning_ns is not None for reply in replies),
+        "hidden": sum(map(hides_reasoning, replies)),
+        "inline": sum(map(holds_thought, replies)),
+        "first_s": median(first) if first else None,
+    }
 
 
 def _percentiles(
@@ -199,8 +263,8 @@ def _percentiles(
     return shown, absent
 
 
-def _share(part: int, whole_count: int) -> str:
-    return f"{part} of {whole_count} ({part / whole_count:.0%})"
+def _share(part: int, whole_count: int, noun: str) -> str:
+    return f"{part:,} of {number_of(whole_count, noun)} ({part / whole_count:.0%})"
 
 
 def most_frequent_failure(failed: Sequence[RequestRecord]) -> tuple[str, int]:
@@ -222,15 +286,21 @@ def most_frequent_failure(failed: Sequence[RequestRecord]) -> tuple[str, int]:
     return words, count
 
 
-def _all_failed(failed: Sequence[RequestRecord]) -> str:
+def all_failed(failed: Sequence[RequestRecord]) -> str:
+    """That no request succeeded, and the commonest way in which they failed."""
     words, count = most_frequent_failure(failed)
-    return f"All {len(failed)} requests failed, {_share(count, len(failed))} of them with {words}"
+    if len(failed) == 1:
+        return f"The only request failed with {words}"
+    share = f"{count / len(failed):.0%}"
+    return (
+        f"All {number_of(len(failed), 'request')} failed, {count:,} of them ({share}) with {words}"
+    )
 
 
 def _among_failures(what: str, observed: _Observations) -> str:
     words, _ = most_frequent_failure(observed.failed)
-    share = _share(len(observed.failed), observed.counted)
-    return f"The {what} falls among the failures: {share} requests failed, most often with {words}"
+    share = _share(len(observed.failed), observed.counted, "request")
+    return f"The {what} falls among the failures: {share} failed, most often with {words}"
 
 
 def _why_nothing(observed: _Observations) -> str:
@@ -238,7 +308,7 @@ def _why_nothing(observed: _Observations) -> str:
         return "no request was measured"
     total = observed.left_out.total()
     reasons = [
-        f"{_share(count, total)}: {reason.value}" if count < total else reason.value
+        f"{_share(count, total, 'request')}: {reason.value}" if count < total else reason.value
         for reason, count in observed.left_out.most_common()
     ]
     return "; ".join(reasons)
@@ -252,7 +322,7 @@ def _not_token_by_token(observed: _Observations) -> str | None:
     answered = len(observed.seen) + observed.left_out.total()
     for reason in (Absence.UNEVEN_EVENTS, Absence.NO_USAGE, Absence.HIDDEN_REASONING):
         if count := observed.left_out[reason]:
-            return f"{_share(count, answered)} answers: {reason.value}; see icl_s"
+            return f"{_share(count, answered, 'answer')}: {reason.value}; see icl_s"
     return None
 
 
@@ -279,7 +349,7 @@ def _throughput(
     ended = [finished(group, window) for group, window in windows]
     failed = [record for group in ended for record in group if not record.ok]
     if len(failed) == sum(map(len, ended)):
-        return unmeasured | {name: error(name, _all_failed(failed)) for name in names}
+        return unmeasured | {name: error(name, all_failed(failed)) for name in names}
 
     lengths = [seconds(window.length_ns) for _, window in windows]
     requests = [
@@ -300,12 +370,15 @@ def _throughput(
         "failed": len(failed),
         "streams": streams,
     }
+    counted = {"tokens": token_counts(records)}
     per_request = estimated("requests_per_sec", ratio_of_sums(requests, level), **context)
     if uncounted:
-        reason = f"{uncounted} answers came without a token count"
-        per_token = skipped("output_tokens_per_sec", reason, **context)
+        reason = f"{number_of(uncounted, 'answer')} came without a token count"
+        per_token = skipped("output_tokens_per_sec", reason, **context, **counted)
     else:
-        per_token = estimated("output_tokens_per_sec", ratio_of_sums(tokens, level), **context)
+        per_token = estimated(
+            "output_tokens_per_sec", ratio_of_sums(tokens, level), **context, **counted
+        )
     return unmeasured | {"output_tokens_per_sec": per_token, "requests_per_sec": per_request}
 
 

@@ -77,6 +77,19 @@ def ttfo_s(record: RequestRecord) -> float | Absence:
 
 
 @Quantity[RequestRecord, float]
+def first_reasoning_s(record: RequestRecord) -> float | Absence:
+    """Time from the first call's sending to the first token of the answering call's reasoning."""
+    answering = _speaking(record)
+    if isinstance(answering, Absence):
+        return answering
+    if request.hides_reasoning(answering):
+        return Absence.HIDDEN_REASONING
+    if answering.first_reasoning_ns is None:
+        return Absence.NO_REASONING
+    return _since_sent(record, answering.first_reasoning_ns, "the time to the first thought")
+
+
+@Quantity[RequestRecord, float]
 def total_latency_s(record: RequestRecord) -> float | Absence:
     """Time from the first call's sending to the last token of the answer, in seconds."""
     answering = _speaking(record)

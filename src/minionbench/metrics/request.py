@@ -16,6 +16,10 @@ from typing import Generic, TypeVar
 from minionbench.exchange import Outcome, Reply
 from minionbench.units import seconds
 
+THOUGHT_MARKS = ("<think>", "<thinking>", "<|channel>thought", "<|channel|>analysis", "[THINK]")
+"""How models open a thought inside their text: Qwen, DeepSeek and most; Gemma; gpt-oss; Mistral."""
+THOUGHT_ENDS = ("</think>", "</thinking>", "[/THINK]")
+
 SubjectT = TypeVar("SubjectT")
 ValueT = TypeVar("ValueT")
 
@@ -33,6 +37,7 @@ class Absence(StrEnum):
     NO_TOKEN = "the answer holds no token"
     NO_VISIBLE_TOKEN = "the answer holds no visible token"
     NO_USAGE = "the server did not count the generated tokens"
+    NO_REASONING = "the answer holds no reasoning"
     HIDDEN_REASONING = "the server counted reasoning tokens that it did not stream"
     TOO_SHORT = "the answer holds fewer than two tokens"
     AT_ONCE = "all tokens arrived at once"
@@ -83,12 +88,36 @@ def hides_reasoning(reply: Reply) -> bool:
     return bool(usage and usage.reasoning_tokens and reply.first_reasoning_ns is None)
 
 
+def shows_reasoning(reply: Reply) -> bool:
+    """Whether a reply holds reasoning: as text of its own, as a count, or inside its visible text.
+
+    An answer whose text was not kept can show it in the first two ways only.
+    """
+    counted = reply.usage is not None and bool(reply.usage.reasoning_tokens)
+    return counted or reply.first_reasoning_ns is not None or holds_thought(reply)
+
+
+def holds_thought(reply: Reply) -> bool:
+    """Whether the visible text has a thought in it, between the marks that models put around one.
+
+    A mark in the middle of an answer about such marks is none: a thought opens the text, or is
+    closed in it (templates may open it themselves).
+    """
+    text = reply.text
+    return text is not None and (
+        text.lstrip().startswith(THOUGHT_MARKS) or any(end in text for end in THOUGHT_ENDS)
+    )
+
+
 def output_tokens(reply: Reply) -> int | None:
-    """Generated tokens as the server counted them, reasoning included; None where it did not.
+    """Generated tokens, reasoning included: as the server's usage has them, else as the engine
+    counted what it generated; None where neither says.
 
     Never the requested length, never the number of events.
     """
-    return reply.usage.completion_tokens if reply.usage else None
+    if reply.usage is not None and reply.usage.completion_tokens is not None:
+        return reply.usage.completion_tokens
+    return reply.engine.predicted_tokens if reply.engine is not None else None
 
 
 def _span(reply: Reply) -> tuple[int, int, int] | Absence:
@@ -152,6 +181,23 @@ def ttfo_s(reply: Reply) -> float | Absence:
     if reply.first_visible_ns is None:
         return Absence.NO_VISIBLE_TOKEN
     return seconds(interval_ns(span[0], reply.first_visible_ns, "the time to the first output"))
+
+
+@Quantity[Reply, float]
+def first_reasoning_s(reply: Reply) -> float | Absence:
+    """Time to the first token of reasoning, in seconds.
+
+    Formula: first reasoning token − sent. None for an answer without reasoning, and where the
+    server hides it.
+    """
+    span = _span(reply)
+    if isinstance(span, Absence):
+        return span
+    if hides_reasoning(reply):
+        return Absence.HIDDEN_REASONING
+    if reply.first_reasoning_ns is None:
+        return Absence.NO_REASONING
+    return seconds(interval_ns(span[0], reply.first_reasoning_ns, "the time to the first thought"))
 
 
 @Quantity[Reply, float]

@@ -16,6 +16,7 @@ from minionbench.exchange import Outcome
 from minionbench.metrics import record as whole
 from minionbench.metrics.request import NegativeInterval, output_tokens
 from minionbench.records import RequestRecord
+from minionbench.units import number_of
 
 FEWEST_PER_STREAM = 2
 """Requests that each stream has to finish within the steady state: all streams start at once, so
@@ -76,11 +77,13 @@ def steady_state(records: Sequence[RequestRecord], streams: int) -> Window | str
             end = instant
         now += change
         if now > streams:
-            return f"{now} requests were in flight at once, more than the {streams} streams"
+            allowed = number_of(streams, "stream")
+            return f"{now} requests were in flight at once, more than the {allowed}"
         if now == streams and start is None:
             start = instant
     if start is None or end is None:
-        return f"there never were {streams} requests in flight at once"
+        were = "was" if streams == 1 else "were"
+        return f"there never {were} {number_of(streams, 'request')} in flight at once"
     cut = [whole.sent_ns(record) for record in records if record.outcome is Outcome.CUT]
     end = min([end, *(instant for instant in cut if instant is not None)])
     if end <= start:
@@ -89,7 +92,8 @@ def steady_state(records: Sequence[RequestRecord], streams: int) -> Window | str
     needed = FEWEST_PER_STREAM * streams
     ended = len(finished(records, window))
     if ended < needed:
-        return f"{ended} requests ended in the steady state, at least {needed} are needed"
+        said = f"{number_of(ended, 'request')} ended in the steady state"
+        return f"{said}, at least {needed} are needed"
     return window
 
 

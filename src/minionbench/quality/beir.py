@@ -19,6 +19,7 @@ from pathlib import Path
 
 from minionbench.errors import SchemaError, UsageError
 from minionbench.quality.corpus import Corpus
+from minionbench.units import number_of
 from minionbench.workloads.jsonl import Lines, identities, read_lines, shown
 
 VERSION = 1
@@ -148,7 +149,8 @@ def _judgements(file: Path, content: str) -> Iterator[tuple[int, str, str, int]]
         if len(fields) != 3:
             raise SchemaError(
                 f"{where}: a query's id, a document's id and a grade were expected, separated by "
-                f"tabs, but there are {len(fields)} fields."
+                f"tabs, but there {'is' if len(fields) == 1 else 'are'} "
+                f"{number_of(len(fields), 'field')}."
             )
         if not _GRADE.fullmatch(fields[2]):
             raise SchemaError(f"{where}: the grade {shown(fields[2])} is not a whole number.")

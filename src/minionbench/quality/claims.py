@@ -16,6 +16,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from minionbench.quality.grading.quantity import NUMBER
+
 Value: TypeAlias = tuple[str, ...]
 """A value in normal form: its words in lower case, numbers in decimal form."""
 
@@ -56,8 +58,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
         return all(self.right)
 
 
-_NUMBER = r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?(?!,?[0-9])|[0-9]+(?:\.[0-9]+)?"
-_TOKEN = re.compile(rf"{_NUMBER}|[^\W\d_]+(?:['’][^\W\d_]+)*|\S")
+_TOKEN = re.compile(rf"{NUMBER}|[^\W\d_]+(?:['’][^\W\d_]+)*|\S")
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|\n+")
 _LIST_MARKER = re.compile(r"^\s*(?:\(?\d{1,3}[.):]|[-*•])\s+")
 _LINKS = frozenset(("=", ":", "is", "are", "was", "were", "equals"))

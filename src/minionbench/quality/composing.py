@@ -13,11 +13,35 @@ from typing import TypeAlias
 import msgspec
 
 from minionbench.deployments.deployment import Deployment
-from minionbench.exchange import Answer, Call, Message, Plan, Reply, Request
+from minionbench.exchange import Answer, Call, Message, Plan, Reply, Request, Side
 from minionbench.quality.prompts import about
 
 Step: TypeAlias = Generator[tuple[Call, ...], tuple[Reply, ...], tuple[Answer, ...]]
 """Part of a plan that ends with one answer for each thing that was asked."""
+
+
+class OverDeployment:
+    """A procedure over a deployment: it runs where that runs, and is no other place."""
+
+    asks_once = False
+
+    def __init__(self, inner: Deployment) -> None:
+        self.inner = inner
+
+    @property
+    def name(self) -> str:
+        """The inner deployment's."""
+        return self.inner.name
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The inner deployment's."""
+        return self.inner.sides
+
+
+def given_up(step: str, answer: Answer) -> Answer:
+    """No answer, because a step had none."""
+    return Answer(text=None, call=None, abstained=f"{step} failed: {answer.abstained}")
 
 
 class Composition:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 
 from minionbench.deployments.deployment import Deployment
-from minionbench.exchange import Answer, Plan, Request, Side
-from minionbench.quality.composing import Composition
+from minionbench.exchange import Answer, Plan, Request
+from minionbench.quality.composing import Composition, OverDeployment, given_up
 from minionbench.quality.prompts import plan_prompt, revise_prompt
 
 VARIANT = "factored"
@@ -29,7 +29,7 @@ _MARKER = re.compile(r"\s*(?:\(?\d{1,3}[.):]|[-*•])\s+")
 """What begins an entry of a list."""
 
 
-class ChainOfVerification:
+class ChainOfVerification(OverDeployment):
     """Lets a deployment verify a draft and revise it.
 
     A request whose last message is the assistant's brings the draft with it: that message is the
@@ -40,20 +40,8 @@ class ChainOfVerification:
     """
 
     def __init__(self, inner: Deployment, *, most_questions: int = MOST_QUESTIONS) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self.most_questions = most_questions
-
-    @property
-    def name(self) -> str:
-        """The inner deployment's: verification is a procedure over it, not another place."""
-        return self.inner.name
-
-    asks_once = False
-
-    @property
-    def sides(self) -> tuple[Side, ...]:
-        """The inner deployment's."""
-        return self.inner.sides
 
     @property
     def settings(self) -> dict[str, str | int]:
@@ -75,24 +63,24 @@ class ChainOfVerification:
         else:
             (drafted,) = yield from steps.answer()
             if drafted.text is None:
-                return _given_up("the draft", drafted)
+                return given_up("the draft", drafted)
             draft = drafted.text
         (planned,) = yield from steps.ask([plan_prompt(question, draft)])
         if planned.text is None:
-            return _given_up("the plan", planned)
+            return given_up("the plan", planned)
         questions = read_questions(planned.text, self.most_questions)
         if not questions:
             return Answer(text=None, call=None, abstained=NO_QUESTION)
         answers = yield from steps.ask(questions, jobs=True)
         for number, answer in enumerate(answers, 1):
             if answer.text is None:
-                return _given_up(f"verification answer {number}", answer)
+                return given_up(f"verification answer {number}", answer)
         verified = [
             (asked, " ".join((answer.text or "").split()))
             for asked, answer in zip(questions, answers, strict=True)
         ]
         (final,) = yield from steps.ask([revise_prompt(question, draft, verified)])
-        return final if final.text is not None else _given_up("the revision", final)
+        return final if final.text is not None else given_up("the revision", final)
 
 
 NO_QUESTION = "no verification question could be read from the plan"
@@ -112,7 +100,3 @@ def read_questions(plan: str, most: int = MOST_QUESTIONS) -> tuple[str, ...]:
         if text and (marker or text.endswith("?")):
             questions[text] = None
     return tuple(questions)[:most]
-
-
-def _given_up(step: str, answer: Answer) -> Answer:
-    return Answer(text=None, call=None, abstained=f"{step} failed: {answer.abstained}")

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from minionbench.exchange import Outcome
-from minionbench.metrics.cell import most_frequent_failure
+from minionbench.metrics.cell import all_failed
 from minionbench.metrics.value import MetricValue, error, estimated, interval, skipped
 from minionbench.quality.bootstrap import mean_estimate, percent
 from minionbench.quality.claims import Claims, read_claims
@@ -109,11 +109,7 @@ def cove_pass_rate(
         reason = "no pair was measured" if not scored.left_out else "no pair was measured whole"
         return skipped(METRIC, reason, **context)
     if scored.judgements[Judgement.FAILED] == scored.judgements.total():
-        words, count = most_frequent_failure([r for r in scored.used if not r.ok])
-        total = scored.judgements.total()
-        return error(
-            METRIC, f"All {total} requests failed, {count} of them with {words}", **context
-        )
+        return error(METRIC, all_failed([r for r in scored.used if not r.ok]), **context)
     estimate = mean_estimate(scored.pair_scores(), "pairs", seed=seed, level=level)
     return estimated(
         METRIC,

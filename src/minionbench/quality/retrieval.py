@@ -16,8 +16,8 @@ import msgspec
 
 from minionbench.deployments.deployment import Deployment
 from minionbench.errors import UsageError
-from minionbench.exchange import Answer, Plan, Request, Side
-from minionbench.quality.composing import Composition
+from minionbench.exchange import Answer, Plan, Request
+from minionbench.quality.composing import Composition, OverDeployment, given_up
 from minionbench.quality.prompts import ranking_prompt, relevance_prompt
 
 WINDOW = 5
@@ -98,7 +98,7 @@ def windows(number: int, size: int, step: int) -> Iterator[range]:
         yield range(start, min(start + size, number))
 
 
-class ListwiseReranker:
+class ListwiseReranker(OverDeployment):
     """Lets a deployment order passages, window by window.
 
     The request's `document` holds the passages, one per line, its `question` the query. The
@@ -114,21 +114,9 @@ class ListwiseReranker:
                 f"A window of {window} with a step of {step} cannot rank: the window must be 2 or "
                 "more, and the step between 1 and the window."
             )
-        self.inner = inner
+        super().__init__(inner)
         self.window = window
         self.step = step
-
-    @property
-    def name(self) -> str:
-        """The inner deployment's: reranking is a procedure over it, not another place."""
-        return self.inner.name
-
-    asks_once = False
-
-    @property
-    def sides(self) -> tuple[Side, ...]:
-        """The inner deployment's."""
-        return self.inner.sides
 
     @property
     def settings(self) -> dict[str, str | int]:
@@ -147,7 +135,7 @@ class ListwiseReranker:
             prompt = ranking_prompt(query, [passages[place] for place in inside])
             (answer,) = yield from steps.ask([prompt])
             if answer.text is None:
-                return _given_up(f"window {answers + 1}", answer)
+                return given_up(f"window {answers + 1}", answer)
             read = read_order(answer.text, len(inside))
             order[places.start : places.stop] = [inside[place] for place in read.order]
             answers += 1
@@ -167,7 +155,7 @@ class ListwiseReranker:
         return Answer(text=_as_text(ranking), call=call)
 
 
-class PointwiseReranker:
+class PointwiseReranker(OverDeployment):
     """Lets a deployment say of each passage whether it answers the query.
 
     Passages with a yes come first, each group in the order shown. An answer that is neither yes
@@ -175,21 +163,6 @@ class PointwiseReranker:
     """
 
     mode = "pointwise"
-
-    def __init__(self, inner: Deployment) -> None:
-        self.inner = inner
-
-    @property
-    def name(self) -> str:
-        """The inner deployment's."""
-        return self.inner.name
-
-    asks_once = False
-
-    @property
-    def sides(self) -> tuple[Side, ...]:
-        """The inner deployment's."""
-        return self.inner.sides
 
     @property
     def settings(self) -> dict[str, str | int]:
@@ -204,7 +177,7 @@ class PointwiseReranker:
         said = []
         for number, answer in enumerate(answers, 1):
             if answer.text is None:
-                return _given_up(f"passage {number}", answer)
+                return given_up(f"passage {number}", answer)
             said.append(read_relevance(answer.text))
         order = sorted(range(len(passages)), key=lambda place: said[place] is not True)
         ranking = Ranking(order=tuple(order), answers=len(said), unread=said.count(None))
@@ -234,7 +207,3 @@ def ranking_of(answer: str, passages: int) -> Ranking:
     if sorted(ranking.order) != list(range(passages)):
         raise ValueError(f"not a ranking of {passages} passages")
     return ranking
-
-
-def _given_up(step: str, answer: Answer) -> Answer:
-    return Answer(text=None, call=None, abstained=f"{step} failed: {answer.abstained}")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from minionbench.exchange import Outcome
-from minionbench.metrics.cell import most_frequent_failure
+from minionbench.metrics.cell import all_failed
 from minionbench.metrics.value import MetricValue, error, estimated, interval, skipped
 from minionbench.quality.bootstrap import mean_estimate, percent
 from minionbench.quality.ranking import average_precision, ndcg, recall, reciprocal_rank
@@ -101,10 +101,7 @@ def retrieval_score(
     if not used:
         return skipped(METRIC, "no query was measured", **context)
     if len(failed) == len(used):
-        words, count = most_frequent_failure(failed)
-        return error(
-            METRIC, f"All {len(used)} requests failed, {count} of them with {words}", **context
-        )
+        return error(METRIC, all_failed(failed), **context)
     measured = [candidates for candidates in task.queries if candidates.query_id in rankings]
     return _value(task, measured, rankings, used, dict(repairs), context, seed, level)
 

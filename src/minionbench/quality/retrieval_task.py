@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from minionbench.bm25 import Bm25
 from minionbench.errors import UsageError
 from minionbench.exchange import Message, Request
-from minionbench.bm25 import Bm25
 from minionbench.quality.corpus import Corpus
 from minionbench.quality.prompts import ranking_prompt
+from minionbench.units import number_of
 from minionbench.workloads.draws import Draws
 from minionbench.workloads.tokenizer import reference_tokenizer
 from minionbench.workloads.workload import answer_limits
@@ -87,8 +88,8 @@ def retrieval_task(
     """
     if min(depth, len(corpus.documents)) < 2:
         raise UsageError(
-            f"{min(depth, len(corpus.documents))} candidates per query cannot be ranked; the "
-            "depth and the number of documents must be 2 or more."
+            f"{number_of(min(depth, len(corpus.documents)), 'candidate')} per query cannot be "
+            "ranked; the depth and the number of documents must be 2 or more."
         )
     if queries is not None and queries < 1:
         raise UsageError(f"{queries} queries were asked for; the number must be 1 or more.")

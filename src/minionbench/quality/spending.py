@@ -30,7 +30,7 @@ def spending(records: Sequence[RequestRecord]) -> dict[str, Any]:
     return {
         "requests": len(records),
         "calls": len(calls),
-        "calls_cut_at_limit": sum(call.reply.finish_reason == "length" for call in calls),
+        "calls_cut_at_limit": sum(call.reply.cut_at_limit for call in calls),
         "prompt_tokens": _sum(prompt),
         "completion_tokens": _sum(completion),
         "seconds": math.fsum(spans),

@@ -20,6 +20,8 @@ from minionbench.registry.reading import (
     find_model,
     located,
     model_type,
+    own_model,
+    placed,
     read_models,
     read_registry,
 )
@@ -47,6 +49,8 @@ __all__ = [
     "model_files",
     "model_size",
     "model_type",
+    "own_model",
+    "placed",
     "promote",
     "read_models",
     "read_registry",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +11,7 @@ import msgspec
 from minionbench.clock import utc_now
 from minionbench.errors import UsageError
 from minionbench.registry.hashes import FILES, hash_model, model_files
-from minionbench.registry.reading import find_place
+from minionbench.registry.reading import find_place, own_model
 from minionbench.registry.source import RegistrySource
 from minionbench.registry.writing import change_registry
 
@@ -42,6 +43,9 @@ def add_model(
 ) -> Added:
     """Puts a model into the registry, which is made where there is none.
 
+    `reference/q8_0` and its like are the models that come with the program; their entries keep
+    that name, which holds wherever the program is installed.
+
     A GGUF file, alone or the only one in its folder, says its base model and weight format where
     the user does not. The version is the name of the file or folder where none is given.
 
@@ -53,7 +57,9 @@ def add_model(
     else can happen is in `change_registry`.
     """
     said = said or Description()
-    model = model.expanduser().absolute()
+    own = None if os.path.lexists(model) else own_model(model.as_posix())
+    kept_as = str(model) if own is not None else None
+    model = own or model.expanduser().absolute()
     try:
         str(model).encode()
     except UnicodeEncodeError as error:
@@ -90,7 +96,7 @@ def add_model(
             "base_model": facts["base_model"] or old.get("base_model"),
             "distilled_from": facts["distilled_from"] or old.get("distilled_from"),
             "quantization": facts["quantization"] or old.get("quantization"),
-            "model_path": str(model),
+            "model_path": kept_as or str(model),
             "timestamp": now,
             "metrics": kept,
             "active": old.get("active", False),

@@ -159,12 +159,32 @@ def find_place(models: Sequence[RegisteredModel], version: str) -> int:
 def located(model_path: str, registry: Path) -> Path:
     """Where a model is that an entry of a registry names; a relative path starts at its folder.
 
+    `reference/q8_0` and its like are the models that come with the program, unless there is
+    something at that path.
+
     Raises UsageError when the path begins with the home of a user who is not known.
     """
+    return placed(model_path, registry.absolute().parent)
+
+
+def placed(model_path: str, folder: Path) -> Path:
+    """Where a model is that is named in a folder: `located`, by the registry's folder."""
     try:
-        return registry.absolute().parent / Path(model_path).expanduser()
+        path = folder / Path(model_path).expanduser()
     except RuntimeError as error:
         raise UsageError(f"Model path names an unknown user's home: {model_path}") from error
+    own = own_model(model_path)
+    return path if own is None or path.exists() else own
+
+
+def own_model(named: str) -> Path | None:
+    """The file of the model that comes with the program under this name; None for another name."""
+    provider, slash, form = named.partition("/")
+    if provider != "reference" or not slash:
+        return None
+    from minionbench.engines.catalog import REFERENCE_FORMATS, ModelSpec
+
+    return ModelSpec.parse(named).file if form.lower() in REFERENCE_FORMATS else None
 
 
 def _entry(index: int, entry: object) -> RegistryEntry | UnusableEntry:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Field
 
 from minionbench.names import REGISTRY_METRICS
-from minionbench.schema.part import FROM_DOCUMENT, Part, check_fields, plain_object, rule
+from minionbench.schema.part import FROM_DOCUMENT, Part, check_fields, is_plain, plain_object, rule
 
 
 class MetricStatus(StrEnum):
@@ -109,11 +109,12 @@ class MetricResult(Part):
         status, value, message = fields["status"], fields["value"], fields["error_message"]
         metadata: dict[str, Any] = fields["metadata"]
         if metadata:
-            plain = plain_object(metadata, "metadata")
-            if plain is not metadata:
-                # The dict is this instance's own copy, so that filling it anew surprises nobody.
-                metadata.clear()
-                metadata.update(plain)
+            if context is not FROM_DOCUMENT or not is_plain(metadata.values()):
+                plain = plain_object(metadata, "metadata")
+                if plain is not metadata:
+                    # The dict is this instance's own, so that filling it anew surprises nobody.
+                    metadata.clear()
+                    metadata.update(plain)
             if not _KNOWN_KEYS.keys().isdisjoint(metadata):
                 _check_known_keys(metadata)
         if status is MetricStatus.OK:

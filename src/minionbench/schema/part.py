@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationInfo,
 )
 from pydantic_core import PydanticCustomError
 
@@ -109,6 +110,29 @@ def plain_object(values: dict[str, Any], *where: str | int) -> dict[str, Any]:
     return values
 
 
+SURELY_SHALLOW = 10
+"""Levels within which nobody has to count them exactly."""
+
+
+def is_plain(values: Iterable[Any], room: int = SURELY_SHALLOW) -> bool:
+    """Whether values that were read from JSON are fit as they are; False where one has to look
+    closer.
+
+    JSON itself knows no other types, and its texts can be written: what is left are numbers too
+    large for a float, and depth.
+    """
+    for value in values:
+        kind = type(value)
+        if kind is float:
+            if not -math.inf < value < math.inf:
+                return False
+        elif (kind is dict or kind is list) and (
+            not room or not is_plain(value.values() if kind is dict else value, room - 1)
+        ):
+            return False
+    return True
+
+
 def _plain(value: object, where: tuple[str | int, ...]) -> Any:
     if len(where) > DEEPEST_METADATA:
         raise rule(f"nested deeper than {DEEPEST_METADATA} levels", *where)
@@ -148,7 +172,13 @@ def _encodable(text: str) -> bool:
     return True
 
 
-PlainObject = Annotated[dict[str, Any], AfterValidator(lambda values: plain_object(values))]
+def _plain_object(values: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    if info.context is FROM_DOCUMENT and is_plain(values.values()):
+        return values
+    return plain_object(values)
+
+
+PlainObject = Annotated[dict[str, Any], AfterValidator(_plain_object)]
 """An object of plain JSON values whose keys the schema leaves open."""
 
 Text = Annotated[str, StringConstraints(min_length=1)]

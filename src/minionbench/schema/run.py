@@ -150,7 +150,7 @@ class BenchmarkCandidate(Part):
     quantization: str | None = None
     distilled_from: str | None = None
     file_size_mb: Annotated[float, Field(ge=0)] | None = None
-    """1 MB = 2²⁰ bytes; None where there is no local file."""
+    """1 MB = 2²⁰ bytes; None where neither a local file nor the server tells."""
     parameter_count: Count | None = None
     metrics: dict[MetricName, MetricResult]
     factors: Factors | None = None

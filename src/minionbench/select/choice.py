@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from minionbench.errors import NotComparable
-from minionbench.schema import BenchmarkCandidate, BenchmarkRun
+from minionbench.schema import BenchmarkCandidate, BenchmarkRun, CellResult, MetricResult
 from minionbench.select import words
-from minionbench.select.criteria import Criteria
+from minionbench.select.criteria import Criteria, Gate
 from minionbench.select.score import Figure, Score, figure, score
 
 RULE = "fewer MB of files (unknown last), then the version's name"
@@ -20,6 +20,10 @@ RULE = "fewer MB of files (unknown last), then the version's name"
 _GRAVITY = {"valid": 0, "suspect": 1, "invalid": 2}
 _LARGEST_OF_CELLS = frozenset({"peak_ram_mb", "peak_vram_mb"})
 """Metrics whose `workload` says only where the largest value was seen."""
+
+
+Loads: TypeAlias = dict[str, set[str]]
+"""By workload the loads, as JSON, under which any candidate was measured."""
 
 
 class Standing(StrEnum):
@@ -103,39 +107,42 @@ def choose(run: BenchmarkRun, criteria: Criteria | None = None) -> Selection:
     Raises NotComparable when a metric that is asked for was not measured in the same way for all.
     """
     criteria = criteria or Criteria()
-    asked = dict.fromkeys((*criteria.shares, *(gate.metric for gate in criteria.gates)))
+    whole = [gate.metric for gate in criteria.gates if gate.workload is None]
+    asked = dict.fromkeys((*criteria.shares, *whole))
     _require_comparable(run.candidates, list(asked))
+    loads = _loads_of(run.candidates, criteria.gates)
     contenders: list[_Contender] = []
     assessments: list[Assessment] = []
     for candidate in run.candidates:
-        judged = _judged(candidate, criteria, list(asked))
+        judged = _judged(candidate, criteria, list(asked), loads)
         if isinstance(judged, _Contender):
             contenders.append(judged)
         else:
             assessments.append(judged)
-    assessments += _ranked(contenders, criteria)
+    assessments += _ranked(contenders, criteria, loads)
     assessments.sort(key=_place)
     return Selection(run.metadata.run_id, criteria, tuple(assessments), _about(run))
 
 
 def _judged(
-    candidate: BenchmarkCandidate, criteria: Criteria, asked: Sequence[str]
+    candidate: BenchmarkCandidate, criteria: Criteria, asked: Sequence[str], loads: Loads
 ) -> _Contender | Assessment:
     """The candidate as a contender, or why it is none."""
     figures: dict[str, Figure] = {}
     missing = []
     for name in asked:
-        metric = candidate.metrics.get(name)
-        value = None if metric is None else figure(metric)
+        value = _figure(candidate.metrics, name)
         if value is None:
             missing.append(words.missing(name, candidate))
         else:
             figures[name] = value
-    failed = [
-        words.fails(gate, figures[gate.metric])
-        for gate in criteria.gates
-        if gate.metric in figures and not gate.holds(figures[gate.metric].value)
-    ]
+    failed = []
+    for held in _held_against(candidate, criteria.gates, loads):
+        if held.figure is None:
+            if held.gate.workload is not None:
+                missing.append(words.missing_in(held.gate, held.cell))
+        elif not held.gate.holds(held.figure.value):
+            failed.append(words.fails(held.gate, held.figure, held.cell))
     doubted = [
         words.verdict(cell)
         for cell in candidate.cells
@@ -163,7 +170,41 @@ def _judged(
     return _Contender(candidate, score(value_of, criteria.shares, criteria.scales), key)
 
 
-def _ranked(contenders: Sequence[_Contender], criteria: Criteria) -> list[Assessment]:
+class _Held(NamedTuple):
+    """What is held against a gate."""
+
+    gate: Gate
+    cell: CellResult | None
+    """None for the candidate's own metric, and where a cell is lacking."""
+    figure: Figure | None
+    """None where there is no value."""
+
+
+def _held_against(
+    candidate: BenchmarkCandidate, gates: Sequence[Gate], loads: Loads
+) -> Iterator[_Held]:
+    """For each gate the candidate's own figure, or that of each cell of the gate's workload.
+
+    A cell that others have and this candidate lacks is one without a figure.
+    """
+    for gate in gates:
+        if gate.workload is None:
+            yield _Held(gate, None, _figure(candidate.metrics, gate.metric))
+            continue
+        cells = [cell for cell in candidate.cells if cell.workload.name == gate.workload]
+        for cell in cells:
+            yield _Held(gate, cell, _figure(cell.metrics, gate.metric))
+        own = {cell.load.model_dump_json() for cell in cells}
+        if not cells or loads[gate.workload] - own:
+            yield _Held(gate, None, None)
+
+
+def _figure(metrics: Mapping[str, MetricResult], name: str) -> Figure | None:
+    metric = metrics.get(name)
+    return None if metric is None else figure(metric)
+
+
+def _ranked(contenders: Sequence[_Contender], criteria: Criteria, loads: Loads) -> list[Assessment]:
     """The contenders' places among each other."""
     if not contenders:
         return []
@@ -195,7 +236,7 @@ def _ranked(contenders: Sequence[_Contender], criteria: Criteria) -> list[Assess
                 score=one.score,
                 on_front=better is None,
                 reasons=(reason,),
-                notes=(*_notes(one, criteria),),
+                notes=(*_notes(one, criteria, loads),),
                 candidate=one.candidate,
             )
         )
@@ -216,15 +257,14 @@ def _named(contenders: Sequence[_Contender]) -> list[str]:
     return [one.candidate.version for one in contenders]
 
 
-def _notes(contender: _Contender, criteria: Criteria) -> list[str]:
+def _notes(contender: _Contender, criteria: Criteria, loads: Loads) -> list[str]:
     notes = [note for share in contender.score.shares for note in words.share_notes(share)]
     candidate = contender.candidate
-    for gate in criteria.gates:
-        value = figure(candidate.metrics[gate.metric])
+    for gate, cell, value in _held_against(candidate, criteria.gates, loads):
         assert value is not None
         bounds = [bound for bound in (value.low, value.high) if bound is not None]
         if len(bounds) < 2 or not all(map(gate.holds, bounds)):
-            notes.append(words.barely(gate, value))
+            notes.append(words.barely(gate, value, cell))
     doubted = [cell for cell in candidate.cells if cell.verdict.status != "valid"]
     notes += [words.verdict(cell) for cell in doubted]
     if not candidate.cells:
@@ -268,6 +308,32 @@ def _require_comparable(candidates: Sequence[BenchmarkCandidate], asked: Sequenc
                 f"be held against each other. {shown}. Measure them in one run, or give {name} no "
                 "weight and no gate."
             )
+
+
+def _loads_of(candidates: Sequence[BenchmarkCandidate], gates: Sequence[Gate]) -> Loads:
+    """The loads under which any candidate was measured, by the workloads that gates name.
+
+    Raises NotComparable when a workload's items are not the same for all.
+    """
+    loads: Loads = {}
+    for workload in {gate.workload for gate in gates if gate.workload is not None}:
+        cells = [
+            (candidate.version, cell)
+            for candidate in candidates
+            for cell in candidate.cells
+            if cell.workload.name == workload
+        ]
+        asked: dict[str, str] = {}
+        for version, cell in cells:
+            asked.setdefault(cell.workload.model_dump_json(), version)
+        if len(asked) > 1:
+            raise NotComparable(
+                f"{workload} had other items for some candidates than for others "
+                f"({', '.join(sorted(asked.values()))}), so that they cannot be held against one "
+                "gate. Measure them in one run."
+            )
+        loads[workload] = {cell.load.model_dump_json() for _, cell in cells}
+    return loads
 
 
 def _way(name: str, metadata: Mapping[str, Any]) -> str:

@@ -43,7 +43,9 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
 }
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_GATE = re.compile(rf"\s*([A-Za-z_][A-Za-z0-9_]*)\s*(>=|<=|==|>|<)\s*({_NUMBER})\s*", re.ASCII)
+_GATE = re.compile(
+    rf"\s*(?:([^\s.<>=]+)\.)?([A-Za-z_][A-Za-z0-9_]*)\s*(>=|<=|==|>|<)\s*({_NUMBER})\s*", re.ASCII
+)
 _WEIGHT = re.compile(rf"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*({_NUMBER})\s*", re.ASCII)
 _REFERENCE = re.compile(
     rf"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*({_NUMBER})\s*:\s*({_NUMBER})\s*", re.ASCII
@@ -56,6 +58,9 @@ class Gate(NamedTuple):
     metric: str
     operator: str
     limit: float
+    workload: str | None = None
+    """Workload in whose cells the metric is looked at, in each of them; None for the candidate's
+    own metric."""
 
     def holds(self, value: float) -> bool:
         """Whether a value meets it."""
@@ -64,7 +69,8 @@ class Gate(NamedTuple):
     @property
     def text(self) -> str:
         """As the command line takes it."""
-        return f"{self.metric}{self.operator}{self.limit:g}"
+        where = "" if self.workload is None else f"{self.workload}."
+        return f"{where}{self.metric}{self.operator}{self.limit:g}"
 
 
 class Criteria(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +116,7 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_gate(text: str) -> Gate:
-    """A gate as written on a command line: `cove_pass_rate>=90`.
+    """A gate as written on a command line: `cove_pass_rate>=90`, or `prefill.ttft_s<=0.5`.
 
     Raises UsageError for another form or an unknown metric.
     """
@@ -118,10 +124,12 @@ def parse_gate(text: str) -> Gate:
     if match is None:
         raise UsageError(
             f"{text!r} is no requirement: it has the form METRIC OPERATOR NUMBER, as in "
-            f"'cove_pass_rate>=90', with one of {' '.join(_OPERATORS)}."
+            f"'cove_pass_rate>=90', or WORKLOAD.METRIC OPERATOR NUMBER, as in "
+            f"'prefill.ttft_s<=0.5', with one of {' '.join(_OPERATORS)}."
         )
-    _require_metric(match[1])
-    return Gate(match[1], match[2], _finite(match[3], text))
+    workload, metric, sign, number = match.groups()
+    _require_metric(metric)
+    return Gate(metric, sign, _finite(number, text), workload)
 
 
 def parse_weights(text: str) -> dict[str, float]:

@@ -10,7 +10,7 @@ from minionbench.select.score import Figure, Score, Share
 from minionbench.units import significant
 
 if TYPE_CHECKING:
-    from minionbench.schema import BenchmarkCandidate, CellResult
+    from minionbench.schema import BenchmarkCandidate, CellResult, MetricResult
     from minionbench.select.criteria import Gate
 
 _OPEN = "…"
@@ -67,25 +67,40 @@ def dominated(score: Score, by: str, by_score: Score) -> str:
     return f"score {points(score)}; dominated by {by}: worse in {metrics}, and better in nothing"
 
 
-def fails(gate: Gate, figure: Figure) -> str:
-    """Which gate was failed, and how."""
-    return f"fails the gate {gate.text}: it is {value(figure, gate.metric)}"
+def fails(gate: Gate, figure: Figure, cell: CellResult | None = None) -> str:
+    """Which gate was failed, and how; `cell` is the one that failed it."""
+    where = "" if cell is None else f" in {cell.cell_id}"
+    return f"fails the gate {gate.text}: it is {value(figure, gate.metric)}{where}"
 
 
-def barely(gate: Gate, figure: Figure) -> str:
+def barely(gate: Gate, figure: Figure, cell: CellResult | None = None) -> str:
     """That a gate is met by the value, and not by its whole interval."""
+    where = "" if cell is None else f" in {cell.cell_id}"
     return (
-        f"Meets {gate.text} with {value(figure, gate.metric)}, but the interval reaches beyond the "
-        "gate."
+        f"Meets {gate.text} with {value(figure, gate.metric)}{where}, but the interval reaches "
+        "beyond the gate."
     )
+
+
+def missing_in(gate: Gate, cell: CellResult | None) -> str:
+    """Why there is nothing to hold against a gate; `cell` is None where a cell is lacking."""
+    if cell is None:
+        return f"missing {gate.metric}: a cell of the workload {gate.workload} is lacking"
+    metric = cell.metrics.get(gate.metric)
+    if metric is None:
+        return f"missing {gate.metric}: {cell.cell_id} does not have it"
+    return f"missing {gate.metric} in {cell.cell_id}: {_why(metric)}"
+
+
+def _why(metric: MetricResult) -> str:
+    return f"{metric.status}: {metric.error_message or metric.metadata.get('reason')}"
 
 
 def missing(name: str, candidate: BenchmarkCandidate) -> str:
     """Why a metric has no value."""
     metric = candidate.metrics.get(name)
     if metric is not None:
-        why = metric.error_message or metric.metadata.get("reason")
-        return f"missing {name}: {metric.status}: {why}"
+        return f"missing {name}: {_why(metric)}"
     inside = [cell.cell_id for cell in candidate.cells if name in cell.metrics]
     if inside:
         return f"missing {name}: only its cells have it ({', '.join(inside)}), not the candidate"

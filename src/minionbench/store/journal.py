@@ -16,6 +16,7 @@ import msgspec
 from minionbench.errors import SchemaError, SetupError, UsageError
 from minionbench.records import RequestRecord, decode_journal, encode_record
 from minionbench.schema import CellResult, RecordsReference
+from minionbench.units import number_of
 
 
 class FinishedRecords(NamedTuple):
@@ -91,7 +92,8 @@ class Journal:
         except OSError as error:
             raise SetupError(
                 f"A finished request could not be written to {self.path}: {error.strerror}. "
-                f"The {self.rows} requests before it are kept there. Make room, or name another "
+                f"The {number_of(self.rows, 'request')} before it "
+                f"{'is' if self.rows == 1 else 'are'} kept there. Make room, or name another "
                 "folder with --output-dir, and run again."
             ) from error
         self._size += written
@@ -167,6 +169,8 @@ def read_journal(path: Path) -> Iterator[RequestRecord]:
             yield from decode_journal(file)
     except OSError as error:
         raise UsageError(f"The records {path} cannot be read: {error.strerror}") from error
+    except SchemaError as error:
+        raise SchemaError(f"{path} is damaged: {error}") from error
 
 
 def read_records(document_path: Path, cell: CellResult) -> list[RequestRecord]:

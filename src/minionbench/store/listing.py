@@ -9,7 +9,16 @@ from typing import Literal, NamedTuple
 
 from minionbench.errors import UsageError
 from minionbench.schema import BenchmarkRun
-from minionbench.store.run_folder import DATA, RECORDS, RUN_ID, is_running
+from minionbench.store.run_folder import (
+    AUTOBENCH_PLAN,
+    DATA,
+    RECORDS,
+    RUN_ID,
+    RUN_PLAN,
+    is_running,
+    recover_command,
+)
+from minionbench.units import number_of
 
 LATEST = "latest"
 
@@ -41,6 +50,15 @@ class RunEntry(NamedTuple):
             return None
         path = self.folder / RECORDS
         return path if path.is_file() else None
+
+    @property
+    def way_on(self) -> str | None:
+        """The command that makes more of an interrupted run; None where there is none."""
+        if self.state != "interrupted" or self.folder is None:
+            return None
+        if (self.folder / AUTOBENCH_PLAN).is_file():
+            return f"minionbench autobench --resume {self.run_id}"
+        return recover_command(self.run_id) if (self.folder / RUN_PLAN).is_file() else None
 
     def kept(self) -> int:
         """Finished requests in the journal; of an interrupted run, what is left of it."""
@@ -84,11 +102,12 @@ def load_run(which: str, runs_dir: Path) -> tuple[Path, BenchmarkRun]:
     folder = runs_dir / DATA / run_id
     if folder.is_dir():
         entry = _entry(run_id, None, folder)
+        if entry.state == "running":
+            raise UsageError(f"Run {run_id} has no document yet: it is still running.")
+        way_on = f" `{entry.way_on}` takes it from there." if entry.way_on else ""
         raise UsageError(
-            f"Run {run_id} has no document yet: it is still running."
-            if entry.state == "running"
-            else f"Run {run_id} was interrupted and has no document; the records of its "
-            f"{entry.kept()} finished requests are in {folder}."
+            f"Run {run_id} was interrupted and has no document; the records of its "
+            f"{number_of(entry.kept(), 'finished request')} are in {folder}.{way_on}"
         )
     raise UsageError(
         f"There is no run {run_id} in {runs_dir}; `minionbench runs list` shows those there are."

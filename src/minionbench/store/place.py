@@ -80,11 +80,28 @@ def _with_home(path: Path, environ: Mapping[str, str]) -> Path:
 
 
 def _home(environ: Mapping[str, str]) -> Path:
-    if home := environ.get("HOME"):
-        return Path(home)
-    try:
-        return Path.home()
-    except RuntimeError as error:
+    """The home directory: `$HOME`, or the user's own where that is no absolute path.
+
+    An empty one, which services and containers have, would put everything below the root.
+    """
+    home = environ.get("HOME", "")
+    if not os.path.isabs(home):
+        home = _home_of_user()
+    if not os.path.isabs(home):
         raise SetupError(
-            "There is no home directory to keep runs in; set $MILTON_STATE_DIR to a folder."
-        ) from error
+            "There is no home directory to keep runs in: $HOME is empty or unset, and the user "
+            "database names none. Set $MILTON_STATE_DIR to a folder."
+        )
+    return Path(home)
+
+
+def _home_of_user() -> str:
+    """What the user database says; empty where it says nothing."""
+    try:
+        import pwd
+    except ImportError:  # Windows has no such database, and keeps the answer elsewhere.
+        return os.path.expanduser("~")
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return ""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from minionbench.errors import SetupError, UsageError
 from minionbench.store.lock import take
 from minionbench.store.run_folder import DATA, LOCK, RUN_ID, is_running
+from minionbench.units import number_of
 
 _DOOMED = ".pruned-"
 """Put before the id of a folder that is being removed, so that nobody takes it for a run's."""
@@ -56,7 +57,7 @@ def prune_runs(runs_dir: Path, keep: int, *, dry_run: bool = False) -> list[Prun
     except OSError as error:
         raise SetupError(
             f"{error.filename or runs_dir} could not be removed: {error.strerror}. "
-            f"{len(pruned)} older runs are gone."
+            f"{number_of(len(pruned), 'older run is', 'older runs are')} gone."
         ) from error
     return pruned
 

@@ -12,15 +12,20 @@ from typing import Self
 
 from minionbench.clock import utc_now
 from minionbench.errors import SetupError, UsageError
-from minionbench.schema import BenchmarkRun
+from minionbench.schema import BenchmarkRun, write_atomically
 from minionbench.store.journal import Journal
 from minionbench.store.lock import is_locked, lock, take
+from minionbench.units import number_of
 
 DATA = "data"
 """Folder beside the documents that holds one folder per run."""
 RECORDS = "records.jsonl"
 LOGS = "logs"
 LOCK = "lock"
+RUN_PLAN = "experiment.json"
+"""What a run is going to do: by it a run that was killed gets its document all the same."""
+AUTOBENCH_PLAN = "plan.json"
+"""What a run of the registry benchmark is going to do: by it an interrupted one goes on."""
 
 RUN_ID = re.compile(r"benchmark_[0-9]{8}_[0-9]{6}")
 
@@ -47,6 +52,7 @@ class RunFolder:
         self.document_path = self.runs_dir / f"{self.run_id}.json"
         """Where the document will be when the run is done."""
         self._journal: Journal | None = None
+        self._planned = False
         self._written = False
         self._again = lock_held is not None
         self._lock = lock(folder / LOCK) if lock_held is None else lock_held
@@ -73,6 +79,14 @@ class RunFolder:
             raise SetupError(f"The folder {folder} cannot be made: {error.strerror}") from error
         return folder
 
+    def keep_plan(self, content: bytes) -> None:
+        """Puts the run's plan on file, in place of an earlier one; it stays until the document is.
+
+        Raises SetupError when it cannot be written.
+        """
+        write_atomically(self.folder / RUN_PLAN, content)
+        self._planned = True
+
     def write(self, run: BenchmarkRun) -> Path:
         """Writes the run's document, atomically, and returns its path.
 
@@ -84,20 +98,32 @@ class RunFolder:
             run.save(self.document_path)
         except SetupError as error:
             rows = self._journal.rows if self._journal else 0
-            kept = f"The records of {rows} finished requests are kept in {self.folder / RECORDS}."
+            where = f"are kept in {self.folder / RECORDS}"
+            kept = f"The records of {number_of(rows, 'finished request')} {where}."
+            if self._planned:
+                kept += f" `{recover_command(self.run_id)}` makes the document of them."
             raise SetupError(f"{error}. {kept if rows else 'Nothing was measured yet.'}") from error
         self._written = True
         return self.document_path
 
     def close(self) -> None:
-        """Ends the run's hold on its folder; a folder with nothing in it is removed."""
+        """Ends the run's hold on its folder; a folder with nothing in it is removed.
+
+        The plan goes when the document has taken its place, or when there is nothing to plan for.
+        """
+        nothing_kept = self._journal is None or self._journal.rows == 0
         if self._journal is not None:
             self._journal.close()
-            if not self._written and self._journal.rows == 0:
+            if not self._written and nothing_kept:
                 self._journal.path.unlink(missing_ok=True)
-        # Removed while it is held, so that nobody finds it free and takes the run for dead.
-        with contextlib.suppress(OSError):
-            os.unlink(self.folder / LOCK)
+        if self._written or (nothing_kept and not self._again):
+            with contextlib.suppress(OSError):
+                os.unlink(self.folder / RUN_PLAN)
+        # Removed while it is held, so that nobody finds it free and takes the run for dead. One
+        # that was there before tells how the run ended, and stays until the document says it.
+        if self._written or not self._again:
+            with contextlib.suppress(OSError):
+                os.unlink(self.folder / LOCK)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -167,6 +193,16 @@ def reopen(runs_dir: Path, run_id: str, started: datetime) -> RunFolder:
     except OSError as error:
         raise SetupError(f"The folder {folder} cannot be used: {error.strerror}") from error
     return RunFolder(folder, started, lock_held=held)
+
+
+def was_abandoned(folder: Path) -> bool:
+    """Whether a run that is over ended without a word: its lock is there, and nobody holds it."""
+    return (folder / LOCK).exists() and not is_running(folder)
+
+
+def recover_command(run_id: str) -> str:
+    """What to type to get the document of a run that ended without one."""
+    return f"minionbench runs recover {run_id}"
 
 
 def is_running(folder: Path) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from minionbench.schema import SystemInfo
 from minionbench.system.tool import ask
-from minionbench.units import BYTES_PER_GB
+from minionbench.units import BYTES_PER_GB, number_of
 
 PACKAGES = ("xllamacpp", "msgspec", "psutil", "pydantic")
 """Packages that serve a model or take part in measuring it."""
@@ -74,7 +74,7 @@ def _cpu(cpuinfo: str, root: Path) -> str | None:
         return None
     parts = [name]
     if cores := psutil.cpu_count(logical=False):
-        parts.append(f"{cores} {'core' if cores == 1 else 'cores'}")
+        parts.append(number_of(cores, "core"))
     top_khz = _text(root / "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq")
     if top_khz and top_khz.isdecimal():
         parts.append(f"up to {int(top_khz) / 1e6:.2f} GHz")

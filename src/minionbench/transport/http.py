@@ -15,6 +15,8 @@ MAX_HEAD_BYTES = 65_536
 """Longest status line and headers that are accepted."""
 MAX_CHUNK_LINE_BYTES = 4_096
 """Longest chunk-size line, extensions included."""
+TLS_BEGINNINGS = (b"\x15\x03", b"\x16\x03")
+"""First bytes of an alert and of a handshake, in every version of TLS."""
 
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 _CHUNK_LINE_SO_FAR = re.compile(rb"[0-9A-Fa-f]{1,15}[ \t]*(?:;[^\r\n]*)?\r?")
@@ -92,6 +94,12 @@ def request_bytes(
     except UnicodeEncodeError as error:
         raise UsageError("A header holds a character that HTTP headers cannot carry") from error
     return head + b"\r\n\r\n" + body
+
+
+def status_of(line: bytes) -> int | None:
+    """The status in a response's first line; None where it is no such line."""
+    match = _STATUS_LINE.fullmatch(line)
+    return None if match is None else int(match[2])
 
 
 class FramingError(Exception):
@@ -236,7 +244,10 @@ class ResponseFramer:
         if line_end < 0:
             tail = data[position:]
             if in_head and not tail.startswith(b"HTTP/1."[: len(tail)]):
-                raise FramingError(f"the answer begins with {tail[:20]!r}, which is not HTTP/1.x")
+                hint = " but TLS: use https://" if tail[:2] in TLS_BEGINNINGS else ""
+                raise FramingError(
+                    f"the answer begins with {tail[:20]!r}, which is not HTTP/1.x{hint}"
+                )
             if in_head and b"\n\n" in tail:
                 raise FramingError("the lines of the head end in a bare line feed")
             if len(tail) >= self._head_left:
@@ -258,8 +269,9 @@ class ResponseFramer:
         status = int(status_line[2])
         if status == 101:
             raise FramingError("the server wants to switch protocols")
+        headers = _parse_headers(lines[1:])  # of an interim response too: its bytes must be HTTP
         if status >= 200:
-            self.headers = _parse_headers(lines[1:])
+            self.headers = headers
             self.status = status
             self._choose_body(http_1_1=status_line[1] == b"1")
 

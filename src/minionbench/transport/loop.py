@@ -14,13 +14,22 @@ from minionbench.clock import ClockBridge, monotonic_ns, sleep_s
 from minionbench.exchange import Failure, Outcome
 from minionbench.transport.connection import Connection, Sending, Target
 from minionbench.transport.http import FramingError
+from minionbench.transport.limits import overdue
+from minionbench.transport.opening import OpeningFailed
 from minionbench.transport.poller import READABLE, WRITABLE, Poller, platform_poller
-from minionbench.transport.stream import Address, Stream, keep_stamping
+from minionbench.transport.stream import (
+    Address,
+    EncryptionError,
+    Stream,
+    UnannouncedEnd,
+    keep_stamping,
+)
 from minionbench.units import NS_PER_MS, NS_PER_S
 
 CONNECT_LEAD_NS = 100 * NS_PER_MS
-"""How long before its planned instant a call's connection is opened: longer than a handshake
-across a continent, shorter than any server's patience with an idle connection."""
+"""How long before its planned instant a call's connection is opened, for each round trip that this
+takes: longer than one across a continent, and in all shorter than any server's patience with an
+idle connection."""
 SPIN_NS = 200_000
 """Sleeping ends this long before a planned send and polling begins: a sleep is late by 60 to
 150 µs, and its length comes in whole milliseconds."""
@@ -36,8 +45,8 @@ REPLACE_WITHIN_NS = NS_PER_S
 """A kept-alive connection that ends this soon after a request was sent on it, without a byte of an
 answer, was being closed when the request went out: longer than any round trip. One that ends later
 ended at work on the request, and that is a failure."""
-MAX_READS = 4_000_000
-"""Most reads of one answer that are taken: a server that sends byte by byte fills no memory."""
+PROXY_REFUSES = 407
+"""The one status that only a proxy gives: it wants a user name and a password."""
 
 
 class Transport:
@@ -79,7 +88,8 @@ class Transport:
         self._count += 1
         heapq.heappush(self._due, (planned_ns, self._count, sending))
         if planned_ns > monotonic_ns():
-            heapq.heappush(self._prepare, (planned_ns - CONNECT_LEAD_NS, self._count, sending))
+            prepare_ns = planned_ns - CONNECT_LEAD_NS * target.route.round_trips
+            heapq.heappush(self._prepare, (prepare_ns, self._count, sending))
         self._under_way.add(sending)
         return sending
 
@@ -256,7 +266,7 @@ class Transport:
         try:
             stream = Stream(addresses[0])
         except OSError as error:
-            self._not_connected(sending, addresses[1:], error)
+            self._not_reached(sending, addresses, error.strerror or str(error))
             return
         connection = Connection(stream, sending.target, addresses, started_ns)
         connection.sending = sending
@@ -266,35 +276,68 @@ class Transport:
         connection.watched = WRITABLE
         self._poller.add(connection.fd, WRITABLE)
 
-    def _connected(self, connection: Connection) -> None:
-        """The attempt to connect has ended, one way or the other."""
+    def _reached(self, connection: Connection) -> None:
+        """The attempt to reach an address has ended, one way or the other."""
         sending = connection.sending
         assert sending is not None
-        error = connection.stream.connect_error()
+        error = connection.connect_error()
         if error is not None:
             self._drop(connection)
             sending.connection = None
-            self._not_connected(sending, connection.addresses[1:], error)
+            self._not_reached(sending, connection.addresses, error.strerror or str(error))
             return
-        connection.connected = True
         connection.target.prefer(connection.addresses[0])
         self._watch(connection, READABLE)
+        connection.opening = connection.target.route.opening(connection.stream)
+        if connection.opening is None:
+            self._connected(connection, sending)
+        else:
+            self._open(connection, sending, None)
+
+    def _not_reached(self, sending: Sending, addresses: tuple[Address, ...], reason: str) -> None:
+        """No connection to the first of the addresses; the others are tried in turn."""
+        sending.unreached += ((addresses[0], reason),)
+        if len(addresses) > 1:
+            self._connect(sending, addresses[1:])
+        elif sending.admitted:
+            self._fail(sending, Outcome.CONNECT_FAILED, sending.why_unreached())
+        else:
+            self._try_when_due(sending)
+
+    def _open(self, connection: Connection, sending: Sending, data: bytes | None) -> None:
+        """Goes on with what is laid over a new connection, given what has arrived (None: begin)."""
+        opening = connection.opening
+        assert opening is not None
+        try:
+            done = opening.start() if data is None else opening.take(data)
+        except OpeningFailed as failure:
+            self._not_opened(connection, sending, failure)
+            return
+        connection.lay(opening.stream)
+        if done:
+            connection.opening = None
+            self._connected(connection, sending)
+
+    def _not_opened(self, connection: Connection, sending: Sending, failure: OpeningFailed) -> None:
+        self._drop(connection)
+        sending.connection = None
+        if sending.admitted:
+            self._fail(sending, failure.outcome, failure.failure)
+        else:
+            self._try_when_due(sending)
+
+    def _try_when_due(self, sending: Sending) -> None:
+        """The call's instant has not come; connecting is tried again then, and that counts."""
+        sending.unreached = ()
+        sending.exchange.connect_start_ns = None
+
+    def _connected(self, connection: Connection, sending: Sending) -> None:
+        """Requests can be sent on the connection from now on."""
+        connection.connected = True
+        sending.unreached = ()
         sending.exchange.connect_end_ns = monotonic_ns()
         if sending.admitted:
             self._send(connection, sending)
-
-    def _not_connected(
-        self, sending: Sending, addresses_left: tuple[Address, ...], error: OSError
-    ) -> None:
-        if addresses_left:
-            self._connect(sending, addresses_left)
-        elif sending.admitted:
-            where = sending.target.url.authority
-            reason = error.strerror or str(error)
-            self._fail(sending, Outcome.CONNECT_FAILED, f"no connection to {where}: {reason}")
-        else:
-            # Its instant has not come; then it is tried again, and that counts.
-            sending.exchange.connect_start_ns = None
 
     def _watch(self, connection: Connection, events: int) -> None:
         if connection.watched != events:
@@ -342,14 +385,14 @@ class Transport:
             self._writable(connection)
             if events == WRITABLE:
                 return
-        if connection.connected:
+        if connection.connected or connection.opening is not None:
             self._readable(connection)
         elif connection.watched:
-            self._connected(connection)
+            self._reached(connection)
 
     def _writable(self, connection: Connection) -> None:
         if not connection.connected:
-            self._connected(connection)
+            self._reached(connection)
         elif connection.unsent is not None and connection.sending is not None:
             self._write(connection, connection.sending)
 
@@ -366,8 +409,7 @@ class Transport:
             return
         sending, framer = connection.sending, connection.framer
         if sending is None or framer is None:
-            # Nothing was asked on it: the server has closed an idle connection, or talks nonsense.
-            self._lost_while_idle(connection)
+            self._not_an_answer(connection, data)
             return
         if not data:
             self._broken(connection, None)
@@ -387,6 +429,14 @@ class Transport:
         elif framer.done:
             self._complete(connection, sending, keep=framer.keep_alive)
 
+    def _not_an_answer(self, connection: Connection, data: bytes) -> None:
+        """Something came on a connection on which nothing was asked."""
+        if connection.opening is not None and connection.sending is not None:
+            self._open(connection, connection.sending, data)
+        else:
+            # The server has closed an idle connection, or talks nonsense.
+            self._lost_while_idle(connection)
+
     def _lost_while_idle(self, connection: Connection) -> None:
         """A connection on which nothing was asked has ended, or talks nonsense."""
         sending = connection.sending
@@ -402,13 +452,19 @@ class Transport:
         """The peer has closed (`error` None) or reset the connection."""
         sending, framer = connection.sending, connection.framer
         if sending is None or framer is None:
-            self._lost_while_idle(connection)
+            if connection.opening is not None and sending is not None:
+                self._not_opened(connection, sending, connection.opening.broken("reset"))
+            else:
+                self._lost_while_idle(connection)
             return
-        how = "closed" if error is None else "reset"
+        how = "closed" if error is None or isinstance(error, UnannouncedEnd) else "reset"
         sent_ns = sending.exchange.sent_ns or 0
         if connection.user_ns:
             if error is None and framer.end_of_stream():
                 self._complete(connection, sending, keep=False)
+            elif isinstance(error, EncryptionError):
+                message = f"the encryption broke off in the middle of the answer: {error}"
+                self._fail(sending, Outcome.TRUNCATED, message)
             else:
                 message = f"the server {how} the connection in the middle of its answer"
                 self._fail(sending, Outcome.TRUNCATED, message)
@@ -417,6 +473,9 @@ class Transport:
             self._part(sending, connection)
             sending.exchange.replaced_connections += 1
             self._connect(sending, sending.target.addresses)
+        elif isinstance(error, EncryptionError):
+            message = f"the server gave the encryption up without an answer: {error}"
+            self._fail(sending, Outcome.TLS_FAILED, message)
         else:
             message = f"the server {how} the connection without an answer"
             self._fail(sending, Outcome.RESET, message)
@@ -425,19 +484,31 @@ class Transport:
 
     def _complete(self, connection: Connection, sending: Sending, *, keep: bool) -> None:
         """The whole answer is here, whatever it says."""
-        connection.take_down(sending.exchange, self.bridge)
-        self._end(sending, sending.exchange.read_ns[-1])
+        exchange = sending.exchange
+        connection.take_down(exchange, self.bridge)
+        if exchange.status == PROXY_REFUSES:
+            self._note_refusal(sending)
+        self._end(sending, exchange.read_ns[-1])
         if keep and connection.unsent is None:
             self._keep(connection)
         else:
             self._drop(connection)
 
-    def _fail(self, sending: Sending, outcome: Outcome, message: str) -> None:
+    def _note_refusal(self, sending: Sending) -> None:
+        """The answer, with the status that only a proxy gives, is not the server's."""
+        exchange, target = sending.exchange, sending.target
+        proxy = target.route.proxy
+        if proxy is not None and exchange.status is not None:
+            message = proxy.refusal(exchange.status, target.url.authority)
+            exchange.outcome = Outcome.CONNECT_FAILED
+            exchange.failure = Failure(message=message, http_status=exchange.status)
+
+    def _fail(self, sending: Sending, outcome: Outcome, why: str | Failure) -> None:
         """The call ends without a whole answer; what there was of one is kept."""
         now_ns = monotonic_ns()
         exchange = sending.exchange
         exchange.outcome = outcome
-        exchange.failure = Failure(message=message)
+        exchange.failure = Failure(message=why) if isinstance(why, str) else why
         connection = sending.connection
         if connection is not None:
             connection.take_down(exchange, self.bridge)
@@ -460,37 +531,20 @@ class Transport:
         self._next_timeout_check_ns = now_ns + TIMEOUT_CHECK_NS
         for connection in list(self._connections.values()):
             sending = connection.sending
-            if sending is not None and not sending.ended:
-                self._check_timeout(connection, sending, now_ns)
-
-    def _check_timeout(self, connection: Connection, sending: Sending, now_ns: int) -> None:
-        limits = sending.target.timeouts
-        sent_ns = sending.exchange.sent_ns
-        if not connection.connected:
-            # Each address has its share, so that one that swallows everything hides no other.
-            share_s = limits.connect_s / len(sending.target.addresses)
-            if now_ns - connection.started_ns <= share_s * NS_PER_S:
-                return
-            if len(connection.addresses) > 1:
-                self._drop(connection)
-                sending.connection = None
-                self._connect(sending, connection.addresses[1:])
+            if sending is None or sending.ended:
+                continue
+            found = overdue(connection, sending, now_ns)
+            if found is None:
+                continue
+            if connection.connected:
+                self._fail(sending, *found)
+                continue
+            outcome, why = found
+            self._drop(connection)
+            sending.connection = None
+            if connection.opening is None and len(connection.addresses) > 1:
+                self._not_reached(sending, connection.addresses, "no answer in its share of time")
+            elif sending.admitted:
+                self._fail(sending, outcome, why)
             else:
-                message = f"no connection within {limits.connect_s:g} s"
-                self._fail(sending, Outcome.CONNECT_TIMEOUT, message)
-        elif sent_ns is None:
-            return
-        elif now_ns - sent_ns > limits.total_s * NS_PER_S:
-            message = f"the answer was not complete within {limits.total_s:g} s"
-            self._fail(sending, Outcome.TOTAL_TIMEOUT, message)
-        elif not connection.user_ns:
-            waiting_since_ns = sending.exchange.sent_end_ns or sent_ns
-            if now_ns - waiting_since_ns > limits.first_byte_s * NS_PER_S:
-                message = f"no byte of an answer within {limits.first_byte_s:g} s"
-                self._fail(sending, Outcome.FIRST_BYTE_TIMEOUT, message)
-        elif now_ns - connection.user_ns[-1] > limits.idle_s * NS_PER_S:
-            message = f"the answer stopped: nothing more came for {limits.idle_s:g} s"
-            self._fail(sending, Outcome.IDLE_TIMEOUT, message)
-        elif len(connection.user_ns) > MAX_READS:
-            message = f"the answer came in more than {MAX_READS} pieces"
-            self._fail(sending, Outcome.TOO_LARGE, message)
+                self._try_when_due(sending)

@@ -15,7 +15,8 @@ import os
 import socket
 import struct
 import sys
-from typing import NamedTuple
+from contextlib import suppress
+from typing import NamedTuple, Protocol
 
 from minionbench.clock import monotonic_ns
 from minionbench.errors import DeploymentError
@@ -34,6 +35,45 @@ _STAMPS = sys.platform.startswith("linux")
 _IN_PROGRESS = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR)
 
 
+class UnknownHost(DeploymentError):
+    """A host name that stands for no address."""
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(
+            f"The host name {host!r} cannot be resolved ({reason}). Check the URL and the network"
+        )
+        self.host = host
+
+
+class EncryptionError(OSError):
+    """What came cannot be decrypted, or the peer gave the encryption up with an alert."""
+
+
+class UnannouncedEnd(OSError):
+    """The peer closed the connection without TLS's own farewell: somebody else may have cut it."""
+
+
+class ByteStream(Protocol):
+    """A connection as the loop uses it, encrypted or not; see `Stream` for what each does."""
+
+    @property
+    def fd(self) -> int:
+        """The descriptor to wait on."""
+
+    def send(self, data: memoryview) -> int:
+        """Writes what can be written now."""
+
+    def receive(self) -> tuple[bytes, int | None, int]:
+        """What has arrived, its kernel stamp, the instant after the read."""
+        ...
+
+    def stop_reading(self) -> None:
+        """Makes the descriptor ready to be read, with the end of the stream."""
+
+    def close(self) -> None:
+        """Closes the connection."""
+
+
 class Address(NamedTuple):
     """One place that a host name stands for."""
 
@@ -44,23 +84,27 @@ class Address(NamedTuple):
 def resolve(url: Url) -> tuple[Address, ...]:
     """The addresses of a URL's host, in the resolver's order; done before a run, never inside.
 
-    Raises DeploymentError when the name is not known.
+    `localhost` is both loopback addresses, whatever the resolver knows of it: a server may listen
+    on either alone.
+
+    Raises UnknownHost, a DeploymentError, when the name is not known.
+
+    Source: RFC 6761 6.3 (localhost).
     """
     try:
         found = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not a host name"
-        raise DeploymentError(
-            f"The host name {url.host!r} cannot be resolved ({reason}). "
-            "Check the URL and the network"
-        ) from error
-    return tuple(
-        dict.fromkeys(
-            Address(family, sockaddr)  # type: ignore[arg-type]
-            for family, _, _, _, sockaddr in found
-            if family in (socket.AF_INET, socket.AF_INET6)
-        )
-    )
+        raise UnknownHost(url.host, reason or str(error)) from error
+    addresses = [
+        Address(family, sockaddr)  # type: ignore[arg-type]
+        for family, _, _, _, sockaddr in found
+        if family in (socket.AF_INET, socket.AF_INET6)
+    ]
+    if url.host == "localhost":
+        addresses.append(Address(socket.AF_INET, ("127.0.0.1", url.port)))
+        addresses.append(Address(socket.AF_INET6, ("::1", url.port, 0, 0)))
+    return tuple(dict.fromkeys(addresses))
 
 
 def keep_stamping() -> socket.socket | None:
@@ -131,6 +175,11 @@ class Stream:
             if kind == _SO_TIMESTAMPNS and level == _SOL_SOCKET:
                 return data, kernel_stamp_ns(value), now_ns
         return data, None, now_ns
+
+    def stop_reading(self) -> None:
+        """Takes nothing more: the descriptor is ready to be read at once, and the end is there."""
+        with suppress(OSError):  # the connection is gone: the end is there already
+            self._socket.shutdown(socket.SHUT_RD)
 
     def close(self) -> None:
         """Closes the connection; again is harmless."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from minionbench.exchange import Outcome, Reply
+from minionbench.exchange import Outcome
 from minionbench.metrics import record as whole
 from minionbench.metrics import request
 from minionbench.metrics.cell import most_frequent_failure
 from minionbench.records import RequestRecord
 from minionbench.stats import median
-from minionbench.units import significant
+from minionbench.units import number_of, significant
 from minionbench.verdict.evidence import Evidence
 from minionbench.verdict.finding import (
     INVALID_SHARE,
@@ -26,9 +26,6 @@ TOKEN_SLACK = 1
 """The token that ends an answer is counted by some and not by others."""
 LUMPED_SHARE = 0.05
 """Differences of speed below 5 % are no more than a shared machine makes by itself."""
-WARM_TOKENS = 16
-"""Tokens with which a chat template opens every prompt (begin of text, role header): they may be
-served from a cache however different the requests are."""
 
 
 def failures(evidence: Evidence) -> Finding:
@@ -45,7 +42,8 @@ def failures(evidence: Evidence) -> Finding:
         SUSPECT_SHARE,
         "share",
         invalid_above=INVALID_SHARE,
-        message=f"{len(failed)} of {len(ended)} requests failed, most often with {words}.",
+        message=f"{len(failed):,} of {number_of(len(ended), 'request')} failed, most often with "
+        f"{words}.",
         advice=f"Failures rank as infinitely slow; {_remedy(failed)}.",
     )
 
@@ -57,7 +55,9 @@ def _remedy(failed: Sequence[RequestRecord]) -> str:
         return "remove their cause"
     (outcome, status), _ = ways.most_common(1)[0]
     if status in (401, 403):
-        return "the server wants a key: name the variable that holds it with --api-key-env"
+        return "the server wants a key, or another: name its place with --api-key-env or --key-from"
+    if status == 402:
+        return "the account at the provider has no credit left: add some, or take another key"
     if status == 429:
         return "the server limits its rate: lower the load (-c), or ask more slowly"
     if outcome is Outcome.CONNECT_FAILED:
@@ -81,7 +81,8 @@ def empty_answers(evidence: Evidence) -> Finding:
         SUSPECT_SHARE,
         "share",
         invalid_above=INVALID_SHARE,
-        message=f"{empty} of {len(evidence.successes)} answers hold no token at all.",
+        message=f"{empty:,} of {number_of(len(evidence.successes), 'answer holds', 'answers hold')} "
+        "no token at all.",
         advice="Check the chat template and the limit of output tokens.",
     )
 
@@ -125,6 +126,35 @@ def token_count(evidence: Evidence) -> Finding:
         message=f"In {percent(share)} of the answers the server's token count differs from the "
         "engine's own, or is smaller than the number of events.",
         advice="Rates and TPOT rest on that count: compare it with the model's tokenizer.",
+    )
+
+
+def reasoning_count(evidence: Evidence) -> Finding:
+    """Answers whose count of reasoning tokens is contradicted by the other count or the text."""
+    told = [
+        (reply, reply.usage.reasoning_tokens)
+        for reply in evidence.successes
+        if reply.usage is not None and reply.usage.reasoning_tokens is not None
+    ]
+    if not told:
+        return NotChecked(
+            rule="reasoning_count", why="the server did not count tokens of reasoning"
+        )
+    odd = sum(
+        tokens > (request.output_tokens(reply) or tokens)
+        or (tokens == 0 and reply.first_reasoning_ns is not None)
+        for reply, tokens in told
+    )
+    share = odd / len(told)
+    return held(
+        "reasoning_count",
+        share,
+        SUSPECT_SHARE,
+        "share",
+        message=f"In {percent(share)} of the answers the server counts more reasoning than tokens "
+        "in all, or none although it streamed some.",
+        advice="Do not rest on its count of reasoning tokens; the count of all tokens is checked "
+        "apart.",
     )
 
 
@@ -178,33 +208,3 @@ def forced_length(evidence: Evidence) -> Finding:
         advice="The server ignores the request to go on after the end of the text: compare with "
         "natural ends instead.",
     )
-
-
-def warm_prefix(evidence: Evidence) -> Finding:
-    """Prompts that a cache served although the prefix was to be cold."""
-    if not evidence.facts.cold_expected:
-        return NotChecked(rule="warm_prefix", why="no cold prefix was asked for")
-    cached = [_cached_tokens(reply) for reply in evidence.successes]
-    known = [tokens for tokens in cached if tokens is not None]
-    if not known:
-        return NotChecked(rule="warm_prefix", why="the server does not say what its cache served")
-    share = sum(tokens > WARM_TOKENS for tokens in known) / len(known)
-    return held(
-        "warm_prefix",
-        share,
-        SUSPECT_SHARE,
-        "share",
-        invalid_above=INVALID_SHARE,
-        message=f"{percent(share)} of the prompts came in part from a cache (up to {max(known)} "
-        "tokens), although a cold prefix was asked for.",
-        advice="Turn prompt caching off in the server, or restart it before each run.",
-    )
-
-
-def _cached_tokens(reply: Reply) -> int | None:
-    told = [
-        source.cached_tokens
-        for source in (reply.engine, reply.usage)
-        if source is not None and source.cached_tokens is not None
-    ]
-    return max(told, default=None)

@@ -16,7 +16,7 @@ from minionbench.stats import (
     rank_sum_test,
     sign_test,
 )
-from minionbench.units import duration
+from minionbench.units import duration, number_of
 from minionbench.verdict.evidence import Evidence
 from minionbench.verdict.finding import Finding, NotChecked, Passed, Reason, held, percent
 
@@ -43,6 +43,8 @@ def engine_ended(evidence: Evidence) -> Finding:
             message=f"The engine ended during the run: {facts.engine_ended}",
             advice="Read the engine's log; a smaller context or model may be what it needs.",
         )
+    if facts.engine_watched is None:
+        return NotChecked(rule="engine_ended", why="nobody wrote down whether it went on serving")
     if not facts.engine_watched:
         return NotChecked(rule="engine_ended", why="the engine was not started by this program")
     return Passed(rule="engine_ended", measured=0, limit=0, unit="engines")
@@ -60,7 +62,8 @@ def too_few(evidence: Evidence) -> Finding:
         measured=len(items),
         limit=needed,
         unit="items",
-        message=f"{len(items)} different items were answered, too few for an interval "
+        message=f"{number_of(len(items), 'different item was', 'different items were')} answered, "
+        f"too few for an interval "
         f"at {evidence.level:.0%}.",
         advice=f"Measure at least {needed} items (-n {needed})."
         if len({r.item_id for r in evidence.measured}) < needed
@@ -85,7 +88,8 @@ def incomplete(evidence: Evidence) -> Finding:
         measured=missing,
         limit=0,
         unit="requests",
-        message=f"The run ended early: {missing} of {of} requests were cut off or never sent.",
+        message=f"The run ended early: {missing:,} of "
+        f"{number_of(of, 'request was', 'requests were')} cut off or never sent.",
         advice="Slow requests are cut off sooner than quick ones: let the run finish.",
     )
 
@@ -132,6 +136,10 @@ def drift_of(
     return drift
 
 
+def _there(count: int) -> str:
+    return f"there {'is' if count == 1 else 'are'} {count}"
+
+
 def _between_repeats(values: Sequence[tuple[RequestRecord, float]]) -> _Change | str:
     """Each item's last value against its first: every item is its own control (sign test)."""
     of_item: dict[str, list[float]] = {}
@@ -139,7 +147,7 @@ def _between_repeats(values: Sequence[tuple[RequestRecord, float]]) -> _Change |
         of_item.setdefault(record.item_id, []).append(value)
     pairs = [(v[0], v[-1]) for v in of_item.values() if len(v) > 1 and v[0] > 0]
     if len(pairs) < FEWEST_PAIRS:
-        return f"needs {FEWEST_PAIRS} items measured twice, there are {len(pairs)}"
+        return f"needs {FEWEST_PAIRS} items measured twice, {_there(len(pairs))}"
     return _Change(
         shift=median(last / first for first, last in pairs) - 1,
         p=sign_test(last - first for first, last in pairs),
@@ -151,7 +159,7 @@ def _between_halves(values: Sequence[tuple[RequestRecord, float]]) -> _Change | 
     """The later half of the requests against the earlier half (rank-sum test)."""
     half = len(values) // 2
     if half < FEWEST_PER_HALF:
-        return f"needs {2 * FEWEST_PER_HALF} requests, there are {len(values)}"
+        return f"needs {2 * FEWEST_PER_HALF} requests, {_there(len(values))}"
     earlier = [value for _, value in values[:half]]
     later = [value for _, value in values[half:]]
     if median(earlier) <= 0:

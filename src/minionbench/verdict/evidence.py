@@ -38,6 +38,12 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Measured requests of the plan."""
     cold_expected: bool | None = None
     """Whether the prefix cache was to be cold."""
+    template_tokens: int | None = None
+    """Most tokens that the chat template adds to a prompt."""
+    context_tokens: int | None = None
+    """Context of the engine; of several engines the least."""
+    reasoning_asked: bool | None = None
+    """Whether the models were told to reason, or not to; None where they were told nothing."""
 
 
 def _contradicts_itself(reply: Reply) -> bool:

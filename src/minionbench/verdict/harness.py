@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minionbench.metrics import request
 from minionbench.stats import quantile
-from minionbench.units import NS_PER_MS, NS_PER_S, NS_PER_US
+from minionbench.units import NS_PER_MS, NS_PER_S, NS_PER_US, number_of
 from minionbench.verdict.evidence import Evidence, RunFacts
 from minionbench.verdict.finding import (
     INVALID_FACTOR,
@@ -48,7 +48,8 @@ def instants(evidence: Evidence) -> Finding:
         0,
         "calls",
         severity="invalid",
-        message=f"{count} calls have instants in an order that cannot be.",
+        message=f"{number_of(count, 'call has', 'calls have')} instants in an order that cannot "
+        "be.",
         advice="Stop whatever steps the clock and run again; if it stays, report it as a bug.",
     )
 

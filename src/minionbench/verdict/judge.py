@@ -10,7 +10,7 @@ import msgspec
 from minionbench.metrics import record as whole
 from minionbench.records import RequestRecord
 from minionbench.stats import LEVEL
-from minionbench.verdict import answers, course, harness
+from minionbench.verdict import answers, course, harness, prompt, reasoning
 from minionbench.verdict.evidence import Evidence, RunFacts
 from minionbench.verdict.finding import Finding, NotChecked, Passed, Reason, Status
 
@@ -22,7 +22,9 @@ RULES: tuple[Rule, ...] = (
     answers.failures,
     course.too_few,
     course.incomplete,
-    answers.warm_prefix,
+    reasoning.reasoning,
+    prompt.truncated_prompt,
+    prompt.warm_prefix,
     harness.start_lag,
     harness.own_cpu,
     harness.shared_cores,
@@ -33,6 +35,8 @@ RULES: tuple[Rule, ...] = (
     harness.merged_reads,
     answers.buffered,
     answers.token_count,
+    answers.reasoning_count,
+    reasoning.inline_reasoning,
     answers.lumped_events,
     answers.forced_length,
     answers.empty_answers,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import repeat
+
 from minionbench.exchange import Arrival, Exchange
 
 
@@ -65,6 +69,36 @@ class ArrivalLog:
                 self.first_merged = True
         self._last_token_read = read
         self.token_ns.append(at_ns)
+
+    def token_run(self, ends: list[int], *, reasoning: bool) -> None:
+        """Takes events of one kind of text that end before these bytes, rising; at least one."""
+        reads = self._reads_of(ends)
+        token_ns = list(map(self._read_ns.__getitem__, reads))
+        at_ns = token_ns[0]
+        if self.first_event_ns is None:
+            self.first_event_ns = at_ns
+        if reasoning and self.first_reasoning_ns is None:
+            self.first_reasoning_ns = at_ns
+        if not reasoning and self.first_visible_ns is None:
+            self.first_visible_ns = at_ns
+        shares_last = reads[0] == self._last_token_read
+        if len(self.token_ns) == 1:
+            self.first_merged = shares_last
+        elif not self.token_ns:
+            self.first_merged = len(reads) > 1 and reads[0] == reads[1]
+        self.merged_events += len(reads) - len(set(reads)) + shares_last
+        self._read = self._last_token_read = reads[-1]
+        self.token_ns += token_ns
+
+    def _reads_of(self, ends: list[int]) -> Sequence[int]:
+        """For each of these bytes, the read that brought it: the first that reaches so far."""
+        read_ends, first = self._read_ends, self._read
+        if read_ends[first] < ends[0]:
+            first += 1
+        if read_ends[first : first + len(ends)] == ends:
+            # One event per read, as when tokens come slowly.
+            return range(first, first + len(ends))
+        return list(map(bisect_left, repeat(read_ends), ends, repeat(first)))
 
     def arrival(self) -> Arrival | None:
         """How well all this was observed; None when nothing was received."""

@@ -7,6 +7,8 @@ from typing import Protocol
 from minionbench.errors import UsageError
 from minionbench.exchange import Call, Endpoint, Exchange, Reply
 
+NAMES = ("openai", "completions", "responses", "anthropic", "ollama")
+
 
 class Dialect(Protocol):
     """How one kind of server is spoken to. Pure: no clock, no socket."""
@@ -31,4 +33,20 @@ def dialect(name: str) -> Dialect:
         from minionbench.wire.openai import OpenAIChat
 
         return OpenAIChat()
-    raise UsageError(f"There is no dialect {name!r} in this version; there is: openai")
+    if name == "completions":
+        from minionbench.wire.completions import Completions
+
+        return Completions()
+    if name == "responses":
+        from minionbench.wire.responses import Responses
+
+        return Responses()
+    if name == "anthropic":
+        from minionbench.wire.anthropic import Anthropic
+
+        return Anthropic()
+    if name == "ollama":
+        from minionbench.wire.ollama import Ollama
+
+        return Ollama()
+    raise UsageError(f"There is no dialect {name!r} in this version; there are: {', '.join(NAMES)}")

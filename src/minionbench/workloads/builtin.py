@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from os import PathLike
 from typing import NamedTuple
 
+from minionbench.errors import UsageError
 from minionbench.exchange import Request
 from minionbench.workloads import chat, finance, maths
 from minionbench.workloads.data_set import DataSet, open_data_set
+from minionbench.workloads.jsonl import shown
 from minionbench.workloads.tokenizer import reference_tokenizer
 from minionbench.workloads.workload import (
     Count,
@@ -48,6 +50,31 @@ class Generator(NamedTuple):
         check_size(self.name, size)
         return (self.make(seed, index, count, size) for index in range(n))
 
+    def item(self, item_id: str, count: Count) -> Item:
+        """The item of an id: it names seed, number and length, which are all that the text needs.
+
+        Raises:
+            UsageError: it is no id of this generator, or of another version of its texts.
+        """
+        parts = item_id.removeprefix(f"{self.name}@").split("/")
+        try:
+            version, seed, index, size = map(int, parts)
+        except ValueError:
+            version = seed = index = size = -1
+        if f"{self.name}@{version}/{seed}/{index}/{size}" != item_id or index < 0:
+            raise UsageError(
+                f"{shown(item_id)} is no item of {self.name}; its ids are like "
+                f"{self.name}@{self.version}/0/3/{self.default_input_tokens}: version, seed, "
+                "number and length."
+            )
+        if version != self.version:
+            raise UsageError(
+                f"{item_id} is of version {version} of {self.name}'s texts, and this program makes "
+                f"version {self.version}: the text that was asked then cannot be asked again."
+            )
+        check_size(self.name, size)
+        return self.make(seed, index, count, size)
+
 
 class TextWorkload:
     """Requests made from the items of a generator or a data set."""
@@ -83,6 +110,20 @@ class TextWorkload:
         limits = answer_limits(self.max_output_tokens, self.output_tokens, seed)
         items = self._items.items(n, seed, self.input_tokens, reference_tokenizer().count)
         return (as_request(item, self.source, limits) for item in items)
+
+    def has(self, item_id: str) -> bool:
+        """Whether an id is one of this workload's kind of items."""
+        return item_id.startswith(f"{self._items.name}@")
+
+    def request(self, item_id: str, seed: int) -> Request:
+        """The request of one item, whatever seed it was drawn by.
+
+        Raises:
+            UsageError: there is no such item.
+        """
+        limits = answer_limits(self.max_output_tokens, self.output_tokens, seed)
+        item = self._items.item(item_id, reference_tokenizer().count)
+        return as_request(item, self.source, limits)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(source={self.source!r}, input_tokens={self.input_tokens})"

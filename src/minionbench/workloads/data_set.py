@@ -54,6 +54,13 @@ class DataSet(Protocol):
         """The first n items of a seed; item i is the same whatever n is."""
         ...
 
+    def item(self, item_id: str, count: Count) -> Item:
+        """The item of an id.
+
+        Raises UsageError when the file has none.
+        """
+        ...
+
 
 def open_data_set(dataset: str | PathLike[str]) -> DataSet:
     """Read a data set given as `PATH`, its format recognised, or as `FORMAT:PATH`.

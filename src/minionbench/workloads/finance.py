@@ -393,7 +393,13 @@ def _difference(row: Row, unit: str | None) -> Asked:
         f"By how much did {later.label} change from {earlier.year} to {later.year}? "
         "State both values, then reply: Answer: value.",
         f"{high}. {low}. Answer: {change:,}",
-        Reference(kind="number", value=str(change), unit=unit),
+        # Asked by how much it changed, a fall may be stated with its sign.
+        Reference(
+            kind="number",
+            value=str(change),
+            unit=unit,
+            aliases=(f"-{change}",) if low is later else (),
+        ),
     )
 
 

@@ -15,8 +15,17 @@ from typing import NamedTuple
 
 from minionbench.errors import UsageError
 from minionbench.exchange import Message, Reference
+from minionbench.units import number_of
 from minionbench.workloads.draws import Draws
-from minionbench.workloads.jsonl import Line, Lines, as_decimal, identities, json_type
+from minionbench.workloads.jsonl import (
+    Line,
+    Lines,
+    as_decimal,
+    identities,
+    json_type,
+    no_item,
+    own_id,
+)
 from minionbench.workloads.workload import Count, Item
 
 FIELDS = ("question", "answer", "evidence")
@@ -80,7 +89,8 @@ class FinanceBench:
         size = self.default_input_tokens if input_tokens is None else input_tokens
         if n > len(self):
             raise UsageError(
-                f"{self.file} has {len(self)} questions, but {n} requests were asked for."
+                f"{self.file} has {number_of(len(self), 'question')}, but "
+                f"{number_of(n, 'request was', 'requests were')} asked for."
             )
         available = sum(count(f"{page}\n\n") for page in self._pages)
         if size > available:
@@ -90,6 +100,24 @@ class FinanceBench:
             )
         order = Draws(f"{self.source}/{seed}").shuffled(range(len(self)))[:n]
         return (self._item(self._questions[at], seed, size, count) for at in order)
+
+    def item(self, item_id: str, count: Count) -> Item:
+        """The item of an id, which names question, seed and length.
+
+        Raises:
+            UsageError: the file has none.
+        """
+        parts = own_id(self.file, self.source, item_id).rsplit("/", 2)
+        try:
+            name, seed, size = parts[0], *map(int, parts[1:])
+        except ValueError:
+            raise no_item(self.file, item_id) from None
+        for asked in self._questions:
+            if asked.name == name:
+                made = self._item(asked, seed, size, count)
+                if made.item_id == item_id:
+                    return made
+        raise no_item(self.file, item_id)
 
     def _item(self, asked: Question, seed: int, size: int, count: Count) -> Item:
         item_id = f"{self.source}/{asked.name}/{seed}/{size}"

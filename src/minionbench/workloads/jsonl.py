@@ -120,6 +120,25 @@ def identities(lines: Lines, field: str) -> list[str]:
     return list(names)
 
 
+def own_id(file: str, source: str, item_id: str) -> str:
+    """What an item's id says after its source.
+
+    Raises UsageError when the source is not the one of this file.
+    """
+    own = item_id.removeprefix(f"{source}/")
+    if own == item_id:
+        raise UsageError(
+            f"{shown(item_id)} is not an item of {file}, whose ids begin with {source}/: the file "
+            "has other content than the one that the item was drawn from."
+        )
+    return own
+
+
+def no_item(file: str, item_id: str) -> UsageError:
+    """The error of an id that names nothing in a file."""
+    return UsageError(f"{file} has no item {shown(item_id)}.")
+
+
 def _parsed(file: str, raw_lines: Iterable[bytes]) -> Iterable[Line]:
     for number, raw in enumerate(raw_lines, 1):
         if not raw.strip():

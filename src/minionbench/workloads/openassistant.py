@@ -13,8 +13,17 @@ from typing import Any, Literal
 
 from minionbench.errors import UsageError
 from minionbench.exchange import Message
+from minionbench.units import number_of
 from minionbench.workloads.draws import Draws
-from minionbench.workloads.jsonl import Line, Lines, checked_text, json_type, shown
+from minionbench.workloads.jsonl import (
+    Line,
+    Lines,
+    checked_text,
+    json_type,
+    no_item,
+    own_id,
+    shown,
+)
 from minionbench.workloads.workload import Count, Item
 
 FIELDS = ("message_tree_id", "prompt")
@@ -58,11 +67,30 @@ class OpenAssistant:
         if len(chosen) < n:
             margin = int(WIDEST * size)
             raise UsageError(
-                f"{self.file} has {len(chosen)} English conversations of {size - margin} to "
-                f"{size + margin} tokens, but {n} requests were asked for. "
+                f"{self.file} has {number_of(len(chosen), 'English conversation')} of "
+                f"{size - margin} to {size + margin} tokens, but "
+                f"{number_of(n, 'request was', 'requests were')} asked for. "
                 "Ask for fewer, or for another --input-tokens."
             )
         return iter(chosen)
+
+    def item(self, item_id: str, count: Count) -> Item:
+        """The item of an id: a line of the file and one of the paths in its tree.
+
+        Raises:
+            UsageError: the file has none.
+        """
+        line_number, _, path = own_id(self.file, self.source, item_id).partition("/")
+        for line, paths in self._trees:
+            if str(line.number) == line_number and path in map(str, range(len(paths))):
+                messages = paths[int(path)]
+                return Item(
+                    item_id=item_id,
+                    messages=messages,
+                    input_tokens=sum(count(message.content) for message in messages),
+                    reference=None,
+                )
+        raise no_item(self.file, item_id)
 
     def _nearest(
         self, line: Line, paths: list[tuple[Message, ...]], size: int, count: Count

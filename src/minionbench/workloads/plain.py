@@ -14,6 +14,8 @@ from minionbench.workloads.jsonl import (
     checked_text,
     identities,
     json_type,
+    no_item,
+    own_id,
     shown,
 )
 from minionbench.workloads.sampling import drawn
@@ -50,6 +52,17 @@ class Plain:
         """
         order = drawn(self.file, self.source, len(self), "requests", n, seed, input_tokens)
         return (self._item(at, count) for at in order)
+
+    def item(self, item_id: str, count: Count) -> Item:
+        """The item of an id.
+
+        Raises:
+            UsageError: the file has none.
+        """
+        own = own_id(self.file, self.source, item_id)
+        if own not in self._ids:
+            raise no_item(self.file, item_id)
+        return self._item(self._ids.index(own), count)
 
     def _item(self, at: int, count: Count) -> Item:
         _, messages, reference = self._requests[at]

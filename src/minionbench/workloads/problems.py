@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from minionbench.exchange import Message, Reference
-from minionbench.workloads.jsonl import Line, Lines, as_decimal
+from minionbench.workloads.jsonl import Line, Lines, as_decimal, no_item, own_id
 from minionbench.workloads.sampling import drawn
 from minionbench.workloads.workload import Count, Item
 
@@ -46,6 +46,18 @@ class Problems:
         """
         order = drawn(self.file, self.source, len(self), "problems", n, seed, input_tokens)
         return (self._item(at, count) for at in order)
+
+    def item(self, item_id: str, count: Count) -> Item:
+        """The item of an id.
+
+        Raises:
+            UsageError: the file has none.
+        """
+        own = own_id(self.file, self.source, item_id)
+        for at, (number, _, _) in enumerate(self._problems):
+            if str(number) == own:
+                return self._item(at, count)
+        raise no_item(self.file, item_id)
 
     def _item(self, at: int, count: Count) -> Item:
         number, text, reference = self._problems[at]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minionbench.errors import UsageError
+from minionbench.units import number_of
 from minionbench.workloads.draws import Draws
 
 
@@ -17,5 +18,6 @@ def drawn(
     if input_tokens is not None:
         raise UsageError(f"The {what} of {file} have their own lengths; leave out --input-tokens.")
     if n > size:
-        raise UsageError(f"{file} has {size} {what}, but {n} requests were asked for.")
+        wanted = number_of(n, "request was", "requests were")
+        raise UsageError(f"{file} has {size} {what}, but {wanted} asked for.")
     return Draws(f"{source}/{seed}").shuffled(range(size))[:n]

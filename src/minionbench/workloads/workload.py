@@ -10,6 +10,7 @@ import msgspec
 
 from minionbench.errors import UsageError
 from minionbench.exchange import Limits, Message, Reference, Request
+from minionbench.units import number_of
 from minionbench.workloads.draws import Draws
 
 Count = Callable[[str], int]
@@ -122,7 +123,7 @@ def check_size(name: str, input_tokens: int) -> None:
         )
     if input_tokens < SMALLEST_INPUT_TOKENS:
         raise UsageError(
-            f"{name} cannot be made with {input_tokens} input tokens: the smallest is "
+            f"{name} cannot be made with {number_of(input_tokens, 'input token')}: the smallest is "
             f"{SMALLEST_INPUT_TOKENS}. Ask for --input-tokens {SMALLEST_INPUT_TOKENS} or more."
         )
 

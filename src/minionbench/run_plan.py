@@ -1,0 +1,245 @@
+"""The plan of a run, on file beside its journal before anything is sent.
+
+A run that is killed leaves its journal and no document. With the plan, what the journal holds can
+still be made into one. It has all that a document says beyond the records: what was to be measured,
+on what, by which command. It holds no text of a prompt, no key and no URL's password.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+import pydantic
+
+from minionbench import __version__
+from minionbench.engines.engine import EngineFacts
+from minionbench.errors import SchemaError, SetupError, UsageError
+from minionbench.exchange import Limits, Request
+from minionbench.load import ClosedLoop, Load, OpenLoop
+from minionbench.measuring import Cell
+from minionbench.schema import Factors, SystemInfo
+from minionbench.schema.complaint import schema_error
+from minionbench.schema.part import Part
+from minionbench.store import RUN_PLAN
+from minionbench.system import GitFacts
+
+FORMAT = 1
+"""Form of the plan; one of another form is not read."""
+CONSTANT = float("inf")
+"""Burstiness of arrivals at a constant gap; JSON has no infinity, so that it is null there."""
+
+P = TypeVar("P", bound=Part)
+
+
+class PlannedItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request of the plan, without its texts."""
+
+    item_id: str
+    source: str
+    input_tokens: int
+    limits: Limits
+
+
+class PlannedLoad(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A load in plain values; None where its kind has no such value."""
+
+    kind: Literal["closed", "open"]
+    concurrency: int | None = None
+    rate_per_s: float | None = None
+    burstiness: float | None = None
+    """None for a constant gap."""
+
+
+class PlannedCell(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A cell of the plan."""
+
+    cell_id: str
+    workload: str
+    version: int
+    source: str
+    seed: int
+    load: PlannedLoad
+    repeats: int
+    warmup: tuple[PlannedItem, ...]
+    items: tuple[PlannedItem, ...]
+
+    @classmethod
+    def of(cls, cell: Cell) -> PlannedCell:
+        """The cell as the plan has it."""
+        return cls(
+            cell_id=cell.cell_id,
+            workload=cell.workload,
+            version=cell.version,
+            source=cell.source,
+            seed=cell.seed,
+            load=_planned_load(cell.load),
+            repeats=cell.repeats,
+            warmup=tuple(map(_planned_item, cell.warmup)),
+            items=tuple(map(_planned_item, cell.requests)),
+        )
+
+    def cell(self) -> Cell:
+        """The cell again; its requests have no texts."""
+        return Cell(
+            cell_id=self.cell_id,
+            workload=self.workload,
+            version=self.version,
+            source=self.source,
+            seed=self.seed,
+            load=_load(self.load),
+            repeats=self.repeats,
+            warmup=tuple(map(_request, self.warmup)),
+            requests=tuple(map(_request, self.items)),
+        )
+
+
+class RunPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All that a run's document says and its records do not."""
+
+    format: int = FORMAT
+    program_version: str = __version__
+    run_id: str
+    timestamp: str
+    """When the run began, ISO 8601."""
+    command_line: str
+    """Redacted, as the document shows it."""
+    seed: int
+    git: GitFacts
+    system_json: msgspec.Raw
+    factors_json: msgspec.Raw
+    engine: EngineFacts | None = None
+    """None while no engine serves yet."""
+    cells: tuple[PlannedCell, ...]
+    settings: dict[str, Any]
+    """Settings that all cells have in common, as the document shows them."""
+    cold: bool | None
+    """Whether the prefix cache is to be cold; None where that was not asked for."""
+
+    @classmethod
+    def drawn(
+        cls, cells: Sequence[Cell], system: SystemInfo, factors: Factors, **fields: Any
+    ) -> RunPlan:
+        """The plan of a run before its engine serves."""
+        return cls(
+            system_json=_raw(system),
+            factors_json=_raw(factors),
+            cells=tuple(map(PlannedCell.of, cells)),
+            **fields,
+        )
+
+    def with_engine(self, engine: EngineFacts, factors: Factors) -> RunPlan:
+        """The plan when the engine serves; what is known of it belongs to the factors too."""
+        return msgspec.structs.replace(self, engine=engine, factors_json=_raw(factors))
+
+    @property
+    def started(self) -> datetime:
+        """When the run began."""
+        return datetime.fromisoformat(self.timestamp)
+
+    @property
+    def system(self) -> SystemInfo:
+        """The machine."""
+        return _part(SystemInfo, self.system_json)
+
+    @property
+    def factors(self) -> Factors:
+        """What is measured."""
+        return _part(Factors, self.factors_json)
+
+    def encoded(self) -> bytes:
+        """The plan as a file holds it."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+
+
+def read_plan(folder: Path) -> RunPlan:
+    """The plan in a run's folder.
+
+    Raises UsageError when there is none, SchemaError when it is damaged or of another form,
+    SetupError when it cannot be read.
+    """
+    path = folder / RUN_PLAN
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise UsageError(f"{folder.name} has no plan {RUN_PLAN} to make a document by.") from error
+    except OSError as error:
+        raise SetupError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        form = _decode_form(content).format
+        if form != FORMAT:
+            raise SchemaError(f"it is of form {form}, and this version reads {FORMAT}")
+        plan = _decode(content)
+        # Held to the document's rules now, so that a damaged plan is not found out half-way.
+        plan.system, plan.factors  # noqa: B018 - the properties check what they read
+        for cell in plan.cells:
+            cell.cell()
+        if plan.started.tzinfo is None:
+            raise SchemaError(f"its instant {plan.timestamp} has no offset")
+    except pydantic.ValidationError as error:
+        raise schema_error(error, str(path)) from error
+    except (msgspec.MsgspecError, UsageError, ValueError, RecursionError) as error:
+        raise SchemaError(f"{path} cannot be read as the plan of a run: {error}") from error
+    if plan.run_id != folder.name:
+        raise SchemaError(f"{path} is the plan of {plan.run_id}, not of {folder.name}")
+    return plan
+
+
+class _FormOf(msgspec.Struct):
+    """The one field that says how to read the others."""
+
+    format: int
+
+
+_decode_form = msgspec.json.Decoder(_FormOf).decode
+_decode = msgspec.json.Decoder(RunPlan).decode
+
+
+def _raw(part: Part) -> msgspec.Raw:
+    return msgspec.Raw(part.model_dump_json().encode())
+
+
+def _part(kind: type[P], raw: msgspec.Raw) -> P:
+    return kind.model_validate_json(bytes(raw))
+
+
+def _planned_item(request: Request) -> PlannedItem:
+    return PlannedItem(
+        item_id=request.item_id,
+        source=request.source,
+        input_tokens=request.input_tokens,
+        limits=request.limits,
+    )
+
+
+def _request(item: PlannedItem) -> Request:
+    return Request(
+        item_id=item.item_id,
+        messages=(),
+        limits=item.limits,
+        source=item.source,
+        input_tokens=item.input_tokens,
+    )
+
+
+def _planned_load(load: Load) -> PlannedLoad:
+    if isinstance(load, ClosedLoop):
+        return PlannedLoad(kind="closed", concurrency=load.concurrency)
+    constant = load.burstiness == CONSTANT
+    return PlannedLoad(
+        kind="open",
+        rate_per_s=load.rate_per_s,
+        burstiness=None if constant else load.burstiness,
+    )
+
+
+def _load(load: PlannedLoad) -> Load:
+    if load.kind == "closed" and load.concurrency is not None:
+        return ClosedLoop(concurrency=load.concurrency)
+    if load.kind == "open" and load.rate_per_s is not None:
+        burstiness = CONSTANT if load.burstiness is None else load.burstiness
+        return OpenLoop(rate_per_s=load.rate_per_s, burstiness=burstiness)
+    raise SchemaError(f"a load of kind {load.kind!r} lacks what belongs to it")

@@ -1,0 +1,49 @@
+"""A key is in nothing that is kept, however it is quoted."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minionbench.exchange import Endpoint, Secret
+from minionbench.wire.secrecy import hide, secrets_of
+
+KEY = "sk-proj-0123456789abcdef"
+
+
+def test_the_key_is_hidden_wherever_it_stands() -> None:
+    assert hide(f"wrong key {KEY}, not {KEY}!", [KEY]) == "wrong key …, not …!"
+    assert hide("nothing here", [KEY]) == "nothing here"
+    assert hide("nothing here", []) == "nothing here"
+
+
+@given(st.integers(8, len(KEY)), st.text(max_size=5), st.text(max_size=5))
+def test_a_key_that_a_cut_quotation_left_in_part_is_hidden_too(
+    length: int, before: str, after: str
+) -> None:
+    hidden = hide(f"{before} {KEY[:length]} {after}", [KEY])
+    assert KEY[:8] not in hidden
+    assert hidden == f"{before} … {after}"
+
+
+def test_hiding_is_quick_however_often_a_server_repeats_the_key() -> None:
+    assert hide(KEY * 200_000, [KEY]) == "…" * 200_000
+    assert hide(KEY[:8] * 200_000, [KEY]) == "…" * 200_000
+
+
+def test_a_placeholder_that_local_servers_take_for_a_key_is_no_secret() -> None:
+    for placeholder in ("", "x", "EMPTY", "none"):
+        assert hide("an EMPTY box, none of x", [placeholder]) == "an EMPTY box, none of x"
+
+
+def test_the_secrets_of_an_endpoint_are_its_key_and_what_its_headers_carry() -> None:
+    headers = (
+        ("X-Api-Key", "one"),
+        ("Authorization", "Bearer two"),
+        ("X-Auth-Token", " three "),
+        ("Cookie", "session=four"),
+        ("X-Title", "no secret"),
+    )
+    endpoint = Endpoint("http://h", "m", key=Secret("zero"), headers=headers)
+    assert secrets_of(endpoint) == ["zero", "one", "two", "three", "session=four"]
+    assert secrets_of(Endpoint("http://h", "m")) == []
