@@ -27,8 +27,8 @@ from minionbench.wire.reading import Grammar, Reading
 TOKENS = 512
 EVENTS_PER_READ = 16
 TARGET_US = 1.0
-ROUNDS = 15
-REPLIES_PER_ROUND = 20
+ROUNDS = 150
+REPLIES_PER_ROUND = 2
 
 WORDS = (" the", " model", ",", " answers", " in", " 東京", " a", " moment", ".", " It", " is")
 ESCAPED = ("\n", ' "', "\n\n", "\t")

@@ -15,6 +15,7 @@ class CheckedAnswer:
     name = "hybrid"
     sides = ("local", "remote")
     asks_once = False
+    prepares = False
 
     def plan(self, request: Request) -> Plan:
         """Two calls, one after the other."""

@@ -67,6 +67,7 @@ WORDS_THAT_SAY_NOTHING = re.compile(
 )
 
 ENDS_A_PROCESS = {
+    "engines.server_child": "a program of its own: the keeper of somebody else's server",
     "engines.llamacpp_child": "a program of its own: the process that holds the engine",
 }
 """Modules below the command line that may end their process."""

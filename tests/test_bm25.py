@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minionbench.clock import process_cpu_ns
 from minionbench.bm25 import Bm25, best, words
+from minionbench.clock import process_cpu_ns
 from minionbench.workloads.finance import example
 from minionbench.workloads.tokenizer import reference_tokenizer
 

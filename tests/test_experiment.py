@@ -249,10 +249,10 @@ def test_a_key_that_is_not_where_the_user_says_is_wrong_usage_and_leaves_nothing
         deployment=Local(None, url="http://127.0.0.1:1/v1"),
         engine=EngineSettings(api_key_env="NO_SUCH_KEY"),
     )
-    with pytest.raises(UsageError, match="NO_SUCH_KEY.* is not set"):
+    with pytest.raises(UsageError, match=r"NO_SUCH_KEY.* is not set"):
         run_experiment(asked)
     monkeypatch.setenv("NO_SUCH_KEY", " ")
-    with pytest.raises(UsageError, match="NO_SUCH_KEY.* is empty"):
+    with pytest.raises(UsageError, match=r"NO_SUCH_KEY.* is empty"):
         run_experiment(asked)
     assert list(tmp_path.iterdir()) == []
 

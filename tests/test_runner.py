@@ -264,6 +264,7 @@ class FanOut:
     name = "fan-out"
     sides: tuple[Side, ...] = ("local",)
     asks_once = False
+    prepares = False
 
     def plan(self, request: Request) -> Plan:
         def call(job: int) -> Call:
@@ -296,6 +297,7 @@ class Stubborn:
     name = "stubborn"
     sides: tuple[Side, ...] = ("local",)
     asks_once = False
+    prepares = False
 
     def plan(self, request: Request) -> Plan:
         call = Call(side="local", messages=request.messages, limits=request.limits)
@@ -325,6 +327,7 @@ class Silent:
     name = "silent"
     sides: tuple[Side, ...] = ("local",)
     asks_once = False
+    prepares = False
 
     def plan(self, request: Request) -> Plan:
         yield (Call(side="local", messages=request.messages, limits=request.limits),)
@@ -346,6 +349,7 @@ class Buggy:
     name = "buggy"
     sides: tuple[Side, ...] = ("local",)
     asks_once = False
+    prepares = False
 
     def plan(self, request: Request) -> Plan:
         yield (Call(side="local", messages=request.messages, limits=request.limits),)

@@ -289,6 +289,13 @@ def test_a_share_lies_inside_its_interval_inside_0_to_1(pair: tuple[int, int]) -
     assert widens(*estimates)
 
 
+def test_a_sum_of_shares_is_as_sure_as_so_many_successes() -> None:
+    assert stats.proportion_estimate(8.0, 10) == stats.proportion_estimate(8, 10)
+    low, middle, high = (stats.proportion_estimate(k, 10).low for k in (7, 7.5, 8))
+    assert low is not None and middle is not None and high is not None
+    assert low < middle < high
+
+
 @pytest.mark.parametrize(("successes", "n"), [(1, 0), (3, 2), (-1, 2)])
 def test_an_impossible_share_is_refused(successes: int, n: int) -> None:
     with pytest.raises(ValueError, match="is no share"):

@@ -302,7 +302,7 @@ def memory_metrics(outcome: Measured, engine: EngineFacts) -> dict[str, MetricVa
 
 
 def ram_metric(reading: MemoryReading) -> MetricValue:
-    """`peak_ram_mb`; the peak counts from the engine's start: loading the model belongs to what it needs."""
+    """`peak_ram_mb`. The peak counts from the engine's start: loading belongs to what it needs."""
     if reading.peak_mb is None:
         return skipped("peak_ram_mb", reading.reason or "the memory was not measured")
     cross_check = {}

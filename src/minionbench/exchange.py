@@ -203,6 +203,9 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     first_visible_ns: int | None = None
     event_ns: tuple[int, ...] = ()
     """Arrival of each token-bearing event, reasoning and visible, in order."""
+    visible_ends: tuple[int, ...] = ()
+    """Characters of the visible text up to the end of each token-bearing event; empty where the
+    endpoint does not keep them."""
     end_ns: int | None = None
     """Everything received, or the failure noticed."""
     replaced_connections: int = 0
@@ -233,9 +236,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Index of the call that produced the answer; None when none did."""
     abstained: str | None = None
     """Why there is no answer; None when there is one."""
+    is_part: bool = False
+    """Whether the answer is a part of that call's text, as a field of JSON is, not the whole."""
     at_character: int | None = None
-    """Where in that call's text the answer begins; None where it is not part of it word by word, or
-    is the whole of it."""
+    """Where in that call's text a part begins; None where it does not stand there word by word, or
+    could not be known for the answer when it came."""
     tally: dict[str, int] | None = None
     """What a protocol counted on its way, such as jobs and abstentions; None where it counts
     nothing."""
@@ -336,7 +341,8 @@ class Endpoint:
     `slots` is how many calls it may have under way at once; None for no limit. `extra_body` is
     merged into every request's JSON, `headers` are sent with it. `reasoning` None leaves reasoning
     to the model's default. `insecure` takes a certificate that cannot be verified. With
-    `unique_prefix` each call's prompt begins with words of its own, so that no cache has it.
+    `unique_prefix` each call's prompt begins with words of its own, so that no cache has it. With
+    `visible_ends` replies tell how far the visible text had come with each event.
     """
 
     __slots__ = (
@@ -352,6 +358,7 @@ class Endpoint:
         "slots",
         "timeouts",
         "unique_prefix",
+        "visible_ends",
     )
 
     def __init__(
@@ -369,6 +376,7 @@ class Endpoint:
         reasoning: Reasoning | None = None,
         insecure: bool = False,
         unique_prefix: bool = False,
+        visible_ends: bool = False,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.model = model
@@ -382,6 +390,7 @@ class Endpoint:
         self.reasoning = reasoning
         self.insecure = insecure
         self.unique_prefix = unique_prefix
+        self.visible_ends = visible_ends
 
     def __repr__(self) -> str:
         return f"Endpoint({self.base_url!r}, {self.model!r}, dialect={self.dialect!r})"

@@ -28,6 +28,8 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     role: Literal["assistant", "supervisor", "worker"]
     round: int
     job: int | None
+    attempt: int = 0
+    """Which asking of the same thing, from 0."""
     prompt: tuple[tuple[str, str], ...] | None
     """(role, content) of each message; None when texts are not kept."""
     reply: Reply
@@ -53,7 +55,13 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Text of the answer; None when there is none, or when texts are not kept."""
     answer_call: int | None = None
     """Index into `calls` of the call that produced the answer."""
+    answer_is_part: bool = False
+    """Whether the answer is a part of that call's text, as a field of JSON is."""
+    answer_at: int | None = None
+    """Character of that text at which a part begins; None where that is not known."""
     abstained: str | None = None
+    tally: dict[str, int] | None = None
+    """What a protocol counted on its way; None for a deployment that counts nothing."""
     reference: Reference | None = None
     """The right answer, so that the given one can be judged again later."""
     input_tokens: int
@@ -77,6 +85,7 @@ def call_record(call: Call, reply: Reply, *, keep_text: bool) -> CallRecord:
         role=call.role,
         round=call.round,
         job=call.job,
+        attempt=call.attempt,
         prompt=prompt,
         reply=reply,
     )

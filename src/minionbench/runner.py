@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from secrets import token_hex
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -115,6 +115,7 @@ class _Active:
     __slots__ = (
         "batch",
         "calls",
+        "counted",
         "index",
         "plan",
         "planned_ns",
@@ -135,12 +136,22 @@ class _Active:
         self.replies: list[Reply | None] = []
         self.reserved: list[int] = []
         """Tokens set aside for each call."""
+        self.counted: list[int | None] = []
+        """Tokens of each call's prompt by the reference tokenizer; None where it is not known."""
         self.relieved = False
         """Whether the stream's next request has been started already."""
         self.batch = 0
         """Calls in the tuple that the plan yielded last; they are the last of `calls`."""
         self.waiting = 0
         """Calls of the batch whose replies are still to come."""
+
+
+class _Begun(NamedTuple):
+    """A plan that has come to its first calls, or to its end without any."""
+
+    plan: Plan
+    calls: tuple[Call, ...]
+    answer: Answer | None
 
 
 class Runner:
@@ -184,22 +195,27 @@ class Runner:
             for side, endpoint in endpoints.items()
         }
 
-    def run(self, phase: Phased) -> tuple[list[RequestRecord], PhaseFacts]:
+    def run(
+        self, phase: Phased, deployment: Deployment | None = None
+    ) -> tuple[list[RequestRecord], PhaseFacts]:
         """Sends the phase's requests and returns their records in the order of their ends.
+
+        `deployment` is the one that this phase measures where it is not the runner's own.
 
         Ends early, with the reason in the facts, when the stop switch is thrown, when the engine
         has ended, or when failure follows failure; requests that were never sent have no record.
         """
         with _collector_paused():
-            return _PhaseRun(self, phase).go()
+            return _PhaseRun(self, phase, deployment or self._deployment).go()
 
 
 class _PhaseRun:
     """One phase while it runs."""
 
-    def __init__(self, runner: Runner, phase: Phased) -> None:
+    def __init__(self, runner: Runner, phase: Phased, deployment: Deployment) -> None:
         self.runner = runner
         self.phase = phase
+        self.deployment = deployment
         self.transport = runner._transport
         self.records: list[RequestRecord] = []
         self.given_up: str | None = None
@@ -207,6 +223,8 @@ class _PhaseRun:
         self._closed: str | None = None
         """Why no further request is begun, while those under way may end; None while some are."""
         self._unstarted: Iterator[tuple[int, Request]] = iter(phase.requests)
+        self._begun: dict[int, _Begun] = {}
+        """Plans that were made ready beforehand, by the index of their request."""
         self._parked = 0
         """Streams that wait for what is under way to leave room in the budget."""
         self._of_sending: dict[Sending, tuple[_Active, int]] = {}
@@ -216,15 +234,20 @@ class _PhaseRun:
         self._allowance = runner._allowance
         # A budget has to know what the answer took before the next request may go.
         budget = self._allowance.max_total_tokens
-        self._early = runner._deployment.asks_once and budget is None
+        self._early = deployment.asks_once and budget is None
         self._failures_in_a_row = 0
         self._timeouts_in_a_row = 0
         streams = phase.load.concurrency if isinstance(phase.load, ClosedLoop) else 1
+        if not deployment.asks_once:
+            # A request's calls are under way together as well, as many as there are slots.
+            slots = [runner._endpoints[side].slots or 1 for side in deployment.sides]
+            streams *= max(slots)
         self._hopeless_failures = max(HOPELESS_FAILURES, 2 * streams)
         self._hopeless_timeouts = max(HOPELESS_TIMEOUTS, streams)
 
     def go(self) -> tuple[list[RequestRecord], PhaseFacts]:
         phase, transport = self.phase, self.transport
+        self._prepare()
         start_ns, start_cpu_ns = monotonic_ns(), process_cpu_ns()
         self._start_load(start_ns)
         while self._of_sending or self._unwritten:
@@ -257,6 +280,23 @@ class _PhaseRun:
         )
         return self.records, facts
 
+    def _prepare(self) -> None:
+        """Has the plans of an open loop do what they do before their first call.
+
+        In a closed loop each does so when its turn has come.
+        """
+        if self.deployment.prepares and not isinstance(self.phase.load, ClosedLoop):
+            self._begun = {
+                index: self._first_calls(request) for index, request in self.phase.requests
+            }
+
+    def _first_calls(self, request: Request) -> _Begun:
+        plan = self.deployment.plan(request)
+        try:
+            return _Begun(plan, next(plan), None)
+        except StopIteration as stop:
+            return _Begun(plan, (), stop.value)
+
     def _start_load(self, start_ns: int) -> None:
         load, n = self.phase.load, len(self.phase.requests)
         if isinstance(load, ClosedLoop):
@@ -282,32 +322,43 @@ class _PhaseRun:
 
     def _start_next(self, planned_ns: int) -> None:
         """Begins the next request of the phase, if there is one and the phase goes on."""
-        if self.given_up is not None or self._closed is not None:
-            return
-        following = next(self._unstarted, None)
-        if following is None:
-            return
-        index, request = following
-        plan = self.runner._deployment.plan(request)
-        # A plan always asks something first; one that does not is a bug that surfaces here.
-        calls = next(plan)
-        reserved = self._reserve(calls, request.input_tokens)
+        closed_loop = isinstance(self.phase.load, ClosedLoop)
+        while True:
+            if self.given_up is not None or self._closed is not None:
+                return
+            following = next(self._unstarted, None)
+            if following is None:
+                return
+            index, request = following
+            begun = self._begun.pop(index) if index in self._begun else self._first_calls(request)
+            plan, calls, answer = begun
+            if closed_loop and self.deployment.prepares:
+                planned_ns = max(planned_ns, monotonic_ns())
+            if answer is None:
+                break
+            # It ended without asking anything, so that the stream goes on with the one after it.
+            active = _Active(index, request, plan, planned_ns)
+            self._unwritten.append(self._record(active, (), answer))
+            if not closed_loop:
+                return
+        reserved = self._reserve(calls, request)
         if reserved is None:
             plan.close()
             self._unstarted = chain([following], self._unstarted)
             self._parked += 1
             return
-        if isinstance(self.phase.load, ClosedLoop):
+        if closed_loop:
             # An open loop keeps its plan: whoever asks for pauses there is answered as before.
             planned_ns = max(self._allowance.clear_ns(call.side, planned_ns) for call in calls)
         self._submit(_Active(index, request, plan, planned_ns), calls, reserved, planned_ns)
 
-    def _reserve(self, calls: tuple[Call, ...], prompt_tokens: int | None) -> list[int] | None:
+    def _reserve(self, calls: tuple[Call, ...], request: Request) -> list[int] | None:
         """Tokens set aside for each of the calls; None where the budget has no room for all."""
         endpoints = self.runner._endpoints
         reserved: list[int] = []
         for call in calls:
-            tokens = self._allowance.reserve(call, endpoints[call.side], prompt_tokens)
+            counted = _counted(call, request)
+            tokens = self._allowance.reserve(call, endpoints[call.side], counted)
             if tokens is None:
                 self._allowance.release(sum(reserved))
                 self._closed = self._allowance.exhausted
@@ -321,6 +372,7 @@ class _PhaseRun:
         runner = self.runner
         for call, tokens in zip(calls, reserved, strict=True):
             endpoint = runner._endpoints[call.side]
+            active.counted.append(_counted(call, active.request))
             if endpoint.unique_prefix:
                 call = with_unique_prefix(call)
             payload = runner._dialects[call.side].request(call, endpoint)
@@ -341,7 +393,10 @@ class _PhaseRun:
         active.replies[place] = reply
         active.waiting -= 1
         self._settle(active, place, reply)
-        self._count_failures(reply.outcome)
+        if self.deployment.asks_once:
+            self._count_failures(reply.outcome)
+        else:
+            self._count_time_outs(reply.outcome)
         if active.waiting:
             return
         replies = tuple(r for r in active.replies if r is not None)
@@ -362,7 +417,7 @@ class _PhaseRun:
         self, active: _Active, calls: tuple[Call, ...], replies: tuple[Reply, ...], at_ns: int
     ) -> None:
         """The plan asks further: its calls are sent, unless the budget has no room for them."""
-        reserved = None if self.given_up is not None else self._reserve(calls, None)
+        reserved = None if self.given_up is not None else self._reserve(calls, active.request)
         if reserved is None:
             self._closed = self._closed or self._allowance.refusal
             active.plan.close()
@@ -373,10 +428,10 @@ class _PhaseRun:
 
     def _settle(self, active: _Active, place: int, reply: Reply) -> None:
         """Books a call's tokens; a server that will answer nothing more closes the phase."""
-        first = place < active.batch and active.batch == len(active.calls)
-        counted = active.request.input_tokens if first else None
         before = self._allowance.exhausted
-        self._allowance.settle(active.calls[place], reply, active.reserved[place], counted)
+        self._allowance.settle(
+            active.calls[place], reply, active.reserved[place], active.counted[place]
+        )
         exhausted = self._allowance.exhausted
         if exhausted == before:
             return
@@ -392,7 +447,10 @@ class _PhaseRun:
         parked, self._parked = self._parked, 0
         for _ in range(parked):
             self._start_next(_latest_end_ns(replies))
-        self._unwritten.append(self._record(active, replies, answer))
+        record = self._record(active, replies, answer)
+        self._unwritten.append(record)
+        if not self.deployment.asks_once:
+            self._count_failures(record.outcome)
 
     def _record(
         self, active: _Active, replies: tuple[Reply, ...], answer: Answer | None
@@ -421,7 +479,10 @@ class _PhaseRun:
             ),
             answer=answer.text if answer is not None and keep_text else None,
             answer_call=answer.call if answer is not None else None,
+            answer_is_part=answer.is_part if answer is not None else False,
+            answer_at=answer.at_character if answer is not None else None,
             abstained=answer.abstained if answer is not None else None,
+            tally=answer.tally if answer is not None else None,
             reference=request.reference if keep_text else None,
             input_tokens=request.input_tokens,
             forced_output_tokens=request.limits.forced_output_tokens,
@@ -433,10 +494,21 @@ class _PhaseRun:
         self.runner._on_record(record)
 
     def _count_failures(self, outcome: Outcome) -> None:
+        """Takes a request's outcome: where failure follows failure, the phase is given up."""
+        if self.deployment.asks_once:
+            self._count_time_outs(outcome)
         if outcome is Outcome.OK:
-            self._failures_in_a_row = self._timeouts_in_a_row = 0
+            self._failures_in_a_row = 0
             return
         self._failures_in_a_row += 1
+        if self.given_up is None and self._failures_in_a_row >= self._hopeless_failures:
+            self.given_up = f"{self._failures_in_a_row} requests in a row failed"
+
+    def _count_time_outs(self, outcome: Outcome) -> None:
+        """Takes a call's outcome: each time-out takes its whole length, and few are enough."""
+        if outcome is Outcome.OK:
+            self._timeouts_in_a_row = 0
+            return
         self._timeouts_in_a_row += outcome in _TIMEOUTS
         if self.given_up is not None:
             return
@@ -444,13 +516,17 @@ class _PhaseRun:
         if ended is not None:
             self.given_up = ended
         elif self._timeouts_in_a_row >= self._hopeless_timeouts:
-            self.given_up = f"{self._timeouts_in_a_row} requests in a row ran into a time-out"
-        elif self._failures_in_a_row >= self._hopeless_failures:
-            self.given_up = f"{self._failures_in_a_row} requests in a row failed"
+            what = "requests" if self.deployment.asks_once else "calls"
+            self.given_up = f"{self._timeouts_in_a_row} {what} in a row ran into a time-out"
 
     def _notice_the_end(self) -> None:
         if self.runner._stop.why is not None:
             self.given_up = self.runner._stop.why
+
+
+def _counted(call: Call, request: Request) -> int | None:
+    """Tokens of a call's prompt where it is the item as it stands; None for any other."""
+    return request.input_tokens if call.messages is request.messages else None
 
 
 def with_unique_prefix(call: Call) -> Call:

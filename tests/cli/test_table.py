@@ -53,6 +53,36 @@ Document: runs/benchmark_20261121_201100.json"""
     )
 
 
+def accuracy(right: int, requests: int, low: float, high: float) -> MetricResult:
+    bounds = {"low": low, "high": high, "level": 0.95, "method": "Wilson score interval"}
+    share = 100 * right / requests
+    return MetricResult.ok(share, unit="%", interval=bounds, right=right, requests=requests)
+
+
+def test_right_answers_are_said_below_the_figures_in_80_columns() -> None:
+    run = sample.run(
+        sample.candidate(
+            sample.cell("prefill", accuracy_pct=accuracy(27, 30, 59.6, 98.2)),
+            sample.cell("balanced", accuracy_pct=MetricResult.skipped("no right answer is known")),
+            sample.cell("decode", accuracy_pct=accuracy(1319, 1319, 99.7, 100.0)),
+        )
+    )
+    lines = plain(run)
+    start = next(at for at, line in enumerate(lines) if line.startswith("  Right answers"))
+    assert lines[start : start + 2] == [
+        "  Right answers: prefill 27 of 30 (90.0%, 59.6–98.2); decode 1319 of 1319 (100%,",
+        "    99.7–100).",
+    ]
+    assert any("accuracy_pct (balanced): no right answer is known" in line for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
+def test_where_no_answer_was_judged_nothing_is_said_of_right_ones() -> None:
+    assert not any(
+        "Right answers" in line for line in plain(sample.run(sample.candidate(sample.cell())))
+    )
+
+
 def test_it_fits_into_80_columns_whatever_the_figures() -> None:
     slow = sample.cell(
         "balanced",

@@ -61,6 +61,7 @@ def settings(model_file: Path, **changes: object) -> dict[str, Any]:
         "gpu_layers": 0,
         "cache_prompt": False,
         "adapter": None,
+        "embeddings": False,
         "memory_limit_bytes": None,
         "cpus": None,
         "parent_pid": os.getpid(),

@@ -25,6 +25,7 @@ class Twice:
     name = "local"
     sides: tuple[Side, ...] = ("local",)
     asks_once = False
+    prepares = False
 
     def plan(self, request: Request) -> Plan:
         first = Call(side="local", messages=request.messages, limits=request.limits)
@@ -48,6 +49,7 @@ class TwoSteps:
     name = "local"
     sides: tuple[Side, ...] = ("local",)
     asks_once = False
+    prepares = False
 
     def __init__(self, inner: Twice | Local, document: str | None = None) -> None:
         self.inner = inner
@@ -144,6 +146,7 @@ class Pair:
     name = "local"
     sides: tuple[Side, ...] = ("local",)
     asks_once = False
+    prepares = False
 
     def plan(self, request: Request) -> Plan:
         call = Call(side="local", messages=request.messages, limits=request.limits)

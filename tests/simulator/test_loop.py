@@ -6,15 +6,19 @@ import json
 import select
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from minionbench.clock import monotonic_ns
 from minionbench.errors import SetupError
-from minionbench.simulator import Fixed, Simulator, SimulatorSettings
+from minionbench.simulator import Fixed, SimulatedModel, Simulator, SimulatorSettings
 from minionbench.simulator.log import read_line
+from minionbench.simulator.steps import Step
 from minionbench.units import NS_PER_MS
 from tests.simulator.conftest import Start
 from tests.simulator.raw import (
@@ -244,16 +248,19 @@ def test_a_client_that_leaves_is_noted(start: Start) -> None:
 
 
 def test_a_slow_reader_gets_everything(start: Start) -> None:
-    simulator = start(answer_tokens=20_000, tokens_per_write=500)
+    big = SimulatedModel(name="sim", context_tokens=10**7, max_output_tokens=10**6)
+    simulator = start(models=(big,), answer_tokens=10**6, tokens_per_write=50_000)
     with socket.create_connection(("127.0.0.1", simulator.port), TIMEOUT_S) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
-        sock.sendall(request_bytes(CHAT, chat(stream=True, max_tokens=8_000)))
-        wait_until(lambda: bool(simulator.log()) and len(simulator.log()[0].writes) > 1)
+        sock.sendall(request_bytes(CHAT, chat(stream=True, max_tokens=100_000)))
+        wait_until(lambda: bool(simulator.log()) and bool(simulator.log()[0].writes))
         received = read_answer(sock)
-    assert received.data.count(b'"delta":{"content":"') == 8_000
+    assert received.data.count(b'"delta":{"content":"') == 100_000
     entry = simulator.log()[0]
-    assert len(entry.token_ns) == 8_000
+    assert len(entry.writes) == 2
+    assert len(entry.token_ns) == 100_000
     assert entry.token_ns == sorted(entry.token_ns)
+    assert entry.outcome == "answered"
 
 
 def test_the_log_file_has_no_text_and_reads_back(start: Start, tmp_path: Path) -> None:
@@ -318,6 +325,51 @@ def test_stopping_twice_or_before_the_start_is_harmless() -> None:
     simulator = Simulator()
     simulator.stop()
     simulator.stop()
+
+
+def test_it_serves_in_the_callers_thread_until_asked_to_stop() -> None:
+    simulator = Simulator()
+    status = []
+
+    def visit() -> None:
+        status.append(ask(simulator, "/health").status)
+        simulator.ask_to_stop()
+
+    visitor = Thread(target=visit)
+    visitor.start()
+    simulator.serve()
+    visitor.join()
+    assert status == [200]
+    simulator.stop()
+
+
+def test_it_waits_where_select_cannot(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minionbench.simulator.loop._SELECTABLE", 0)
+    simulator = start(timing=Fixed(ttft_ms=5, itl_ms=3), answer_tokens=4)
+    assert ask(simulator, CHAT, chat(stream=True)).status == 200
+    assert all(write.written_ns >= write.due_ns for write in simulator.log()[0].writes)
+
+
+def test_a_bug_in_an_answers_steps_surfaces_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> Iterator[Step]:
+        yield Step(0, b"HTTP/1.1 200 OK\r\n\r\n")
+        raise ZeroDivisionError("on purpose")
+
+    monkeypatch.setattr("minionbench.simulator.job.streamed", broken)
+    simulator = Simulator(SimulatorSettings(any_model=True))
+    with pytest.raises(ZeroDivisionError, match="on purpose"), simulator:
+        assert ask(simulator, CHAT, chat(stream=True)).ended == "closed"
+    assert simulator.log()[0].outcome == "bug"
+
+
+def test_a_client_that_sends_far_ahead_is_cut_off(start: Start) -> None:
+    simulator = start(timing=Fixed(ttft_ms=60_000))
+    with socket.create_connection(("127.0.0.1", simulator.port), TIMEOUT_S) as sock:
+        sock.sendall(request_bytes(CHAT, chat()))
+        with suppress(OSError):
+            for _ in range(64):
+                sock.sendall(b"x" * 65_536)
+        wait_until(lambda: simulator.log()[0].outcome == "client gone")
 
 
 def test_a_bug_of_the_simulator_surfaces(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,3 +182,15 @@ def test_keep_alives_and_strange_fields_do_no_harm(ollama_client: ollama.Client)
     parts = list(ollama_client.chat("sim", [{"role": "user", "content": content}], stream=True))
     assert parts[-1].done
     assert len([part for part in parts if part.message.content]) == 64
+
+
+@pytest.mark.parametrize(
+    ("fault", "ended"), [("truncate", "closed"), ("reset", "reset"), ("stall", "open")]
+)
+def test_a_pull_can_break_off(start: Start, fault: str, ended: str) -> None:
+    def half(data: bytes) -> bool:
+        return data.count(b"\n{") >= 3
+
+    received = ask(start(), "/api/pull", {"model": "absent"}, enough=half, x_simulate=fault)
+    assert received.ended == ended
+    assert b"success" not in received.data

@@ -438,3 +438,18 @@ def test_the_log_has_what_was_asked(simulator: Simulator, openai_client: openai.
     entry = simulator.log()[-1]
     assert entry.request == {"model": "sim", "messages": HELLO, "max_tokens": 3}
     assert (entry.path, entry.outcome, entry.text_tokens) == ("/v1/chat/completions", "answered", 3)
+
+
+def test_servers_that_stream_their_reasoning_do_so_in_responses(start: Start) -> None:
+    with openai_of(start(server="vllm")) as client:
+        with client.responses.stream(
+            model="sim", input="Hello.", reasoning={"effort": "medium"}
+        ) as stream:
+            deltas = [e.delta for e in stream if e.type == "response.reasoning_text.delta"]
+            final = stream.get_final_response()
+        whole = client.responses.create(model="sim", input="Hello.", reasoning={"effort": "medium"})
+    assert len(deltas) == 24
+    assert final.output[0].type == whole.output[0].type == "reasoning"
+    assert final.output[0].content == whole.output[0].content
+    assert final.output[0].content is not None
+    assert final.output[0].content[0].text == "".join(deltas)

@@ -34,7 +34,7 @@ from minionbench.metrics.value import MetricValue, error, skipped
 from minionbench.records import RequestRecord
 from minionbench.runner import StopSwitch
 from minionbench.store import Journal, RunFolder
-from minionbench.units import BYTES_PER_MB
+from minionbench.units import BYTES_PER_MB, significant
 
 SHARE_OF_MEMORY = 0.9
 """Share of the memory available at its start that an engine may take, where no limit is given."""
@@ -265,8 +265,9 @@ def _engine_settings(bench: Bench, found: Served | ServedByHub, budget: Budget) 
     size = found.size_bytes
     if size > limit:
         raise DeploymentError(
-            f"The model was not started: its files have {size / BYTES_PER_MB:,.0f} MB, and "
-            f"{why} {limit / BYTES_PER_MB:,.0f} MB. Take a smaller format, or free some memory."
+            f"The model was not started: its files have {significant(size / BYTES_PER_MB)} MB, and "
+            f"{why} {significant(limit / BYTES_PER_MB)} MB. Take a smaller format, or free some "
+            "memory."
         )
     left_s = budget.left_s
     return EngineSettings(

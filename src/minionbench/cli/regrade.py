@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MOST_FLIPPED = 20
 """Items that changed that are named per cell."""
 
+
 @click.command(name="regrade")
 @click.argument("run", default="latest")
 @click.option(

@@ -17,6 +17,7 @@ from minionbench.units import BYTES_PER_MB, number_of, significant
 if TYPE_CHECKING:
     from minionbench.store import RunEntry
 
+
 @click.group(name="runs")
 def command() -> None:
     """List, show, recover, regrade and prune runs."""

@@ -25,6 +25,11 @@ class Deployment(Protocol):
         """Whether every plan is one call, so that its reply ends the request."""
         ...
 
+    @property
+    def prepares(self) -> bool:
+        """Whether a plan has work to do before its first call, which is no part of its time."""
+        ...
+
     def plan(self, request: Request) -> Plan:
         """A fresh generator of the calls that answer a request."""
         ...

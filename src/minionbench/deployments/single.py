@@ -16,6 +16,7 @@ class Local:
     name = "local"
     sides: tuple[Side, ...] = ("local",)
     asks_once = True
+    prepares = False
 
     def __init__(self, model: str | None = "reference/q8_0", *, url: str | None = None) -> None:
         self.model = model
@@ -39,6 +40,7 @@ class Remote:
     name = "remote"
     sides: tuple[Side, ...] = ("remote",)
     asks_once = True
+    prepares = False
 
     def __init__(self, model: str | None = None, *, url: str | None = None) -> None:
         self.model = model

@@ -41,8 +41,10 @@ class EngineProcess:
     standard input, which nobody but this process holds open.
     """
 
-    def __init__(self, log_folder: Path, command: Sequence[str] = COMMAND) -> None:
-        """Starts the process by its command, which has to take `--die-with-parent`.
+    def __init__(self, log_folder: Path, command: Sequence[str] | None = None) -> None:
+        """Starts the process: the embedded engine's, or that of a command.
+
+        The command has to take `--die-with-parent`.
 
         Raises:
             DeploymentError: it cannot be started, or its log cannot be written.
@@ -51,6 +53,7 @@ class EngineProcess:
         self._oom_kills = oom_kills()
         self.stopped = False
         """Whether it was ended from here."""
+        command = COMMAND if command is None else command
         # The signal comes when the *thread* that started the child ends: only the main one will do.
         if threading.current_thread() is threading.main_thread():
             command = [*command, "--die-with-parent"]

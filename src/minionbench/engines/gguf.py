@@ -212,7 +212,7 @@ def _quantization(metadata: dict[str, Value], tensors: list[_Tensor]) -> str:
 
 _WANTED = re.compile(
     r"general\.(architecture|name|type|file_type|alignment)|split\.(count|no)|tokenizer\.chat_template"
-    r"|.+\.(context_length|block_count)"
+    r"|.+\.(context_length|block_count|pooling_type)"
 )
 """The metadata that is kept; the rest of a hostile file must not fill the memory."""
 _PART = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.gguf)")

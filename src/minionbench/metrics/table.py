@@ -151,7 +151,8 @@ _TABLE = (
         unit="%",
         better="higher",
         description="Share of requests whose answer is right",
-        formula="100 × right answers/requests with a known answer",
+        formula="100 × mean over items of the share of their requests that are answered right; "
+        "failed ones are not",
     ),
     MetricInfo(
         name="cove_pass_rate",

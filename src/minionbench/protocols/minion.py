@@ -62,6 +62,7 @@ class Minion:
     protocol = "minion"
     sides: tuple[Side, ...] = ("local", "remote")
     asks_once = False
+    prepares = False
 
     def __init__(
         self,

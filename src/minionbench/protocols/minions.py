@@ -87,6 +87,7 @@ class MinionS:
     protocol = "minions"
     sides: tuple[Side, ...] = ("local", "remote")
     asks_once = False
+    prepares = True
 
     def __init__(
         self,

@@ -27,6 +27,7 @@ class RetrievalAugmented:
     protocol = "rag"
     sides: tuple[Side, ...] = ("remote",)
     asks_once = True
+    prepares = True
 
     def __init__(self, *, k: int = 5, chunking: Chunking | None = None) -> None:
         """Raises UsageError where no chunk would be sent."""

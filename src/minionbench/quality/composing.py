@@ -34,6 +34,11 @@ class OverDeployment:
         return self.inner.name
 
     @property
+    def prepares(self) -> bool:
+        """The inner deployment's."""
+        return self.inner.prepares
+
+    @property
     def sides(self) -> tuple[Side, ...]:
         """The inner deployment's."""
         return self.inner.sides

@@ -81,8 +81,7 @@ def empty_answers(evidence: Evidence) -> Finding:
         SUSPECT_SHARE,
         "share",
         invalid_above=INVALID_SHARE,
-        message=f"{empty:,} of {number_of(len(evidence.successes), 'answer holds', 'answers hold')} "
-        "no token at all.",
+        message=f"{empty:,} of {number_of(len(evidence.successes), 'answer')} without any token.",
         advice="Check the chat template and the limit of output tokens.",
     )
 

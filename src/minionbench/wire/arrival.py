@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import repeat
 
@@ -98,7 +98,16 @@ class ArrivalLog:
         if read_ends[first : first + len(ends)] == ends:
             # One event per read, as when tokens come slowly.
             return range(first, first + len(ends))
-        return list(map(bisect_left, repeat(read_ends), ends, repeat(first)))
+        last = bisect_left(read_ends, ends[-1], first)
+        if 2 * (last - first) > len(ends):
+            return list(map(bisect_left, repeat(read_ends), ends, repeat(first)))
+        reads: list[int] = []
+        taken = 0
+        for read in range(first, last):
+            reached = bisect_right(ends, read_ends[read], taken)
+            reads += [read] * (reached - taken)
+            taken = reached
+        return reads + [last] * (len(ends) - taken)
 
     def arrival(self) -> Arrival | None:
         """How well all this was observed; None when nothing was received."""

@@ -26,6 +26,7 @@ from minionbench.wire.said import NOTHING, NotInProtocol, Said, ServerError
 from minionbench.wire.secrecy import hide, secrets_of
 from minionbench.wire.sse import NotAnEventStream
 from minionbench.wire.stencil import Slots, Stencil, cut_stencil
+from minionbench.wire.utf8 import wrong_utf8_at
 
 PATIENCE = 16
 """Stencils that may be cut in vain, one after the other, before frames are taken to differ."""
@@ -129,13 +130,12 @@ class Reading:
         if kind not in self.grammar.media_types or coding != "identity":
             self._refuse_body(kind, coding)
             return
-        body, wrong_byte = exchange.body, None
-        if not body.isascii():
-            try:
-                body.decode("utf-8")
-            except UnicodeDecodeError as error:
-                wrong_byte = error.start
-                body = body[:wrong_byte]
+        body = exchange.body
+        wrong_byte = wrong_utf8_at(body)
+        if wrong_byte is not None:
+            # Without the line that it spoils.
+            line_end = max(body.rfind(b"\n", 0, wrong_byte), body.rfind(b"\r", 0, wrong_byte))
+            body = body[: line_end + 1]
         try:
             self._read_frames(body)
         except NotAnEventStream as error:
@@ -172,14 +172,13 @@ class Reading:
         return position
 
     def _cut_stencil(self, raw: bytes, said: Said) -> None:
-        """Cuts a stencil from a frame of text that had to be decoded, unless there is such a one.
+        """Cuts a stencil from a frame of text that had to be decoded.
 
         Frames that are never alike cost no more than the patience.
         """
-        if self._stencil is not None and self._stencil.has_parts_of(raw):
-            return
         self._patience -= 1
-        self._stencil = cut_stencil(raw, said, self.grammar.slots, self._said_of_bytes)
+        stencil = cut_stencil(raw, said, self.grammar.slots, self._said_of_bytes)
+        self._stencil = (stencil or self._stencil) if self._patience else None
 
     def _said_of_bytes(self, raw: bytes) -> Said | None:
         """What these bytes would say as a frame; None when they are not exactly one good frame."""

@@ -96,16 +96,6 @@ class Stencil:
         self.reasoning = reasoning
         """Whether the text is reasoning, or else visible."""
 
-    def has_parts_of(self, raw: bytes) -> bool:
-        """Whether a frame holds this stencil's bytes in their order, so that another stencil cut
-        from it would be no better."""
-        at = len(self._head)
-        for seam in self._seams:
-            at = raw.find(seam, at)
-            if at < 0:
-                return False
-        return raw.startswith(self._head) and raw.endswith(self._tail)
-
     def next_run(self, body: bytes, start: int) -> Run | None:
         """As many frames as fit from this byte on, up to a window; None when the first does not.
 
@@ -120,7 +110,7 @@ class Stencil:
         # The last one goes on behind the window, or is of another kind.
         pieces.pop()
         found = len(pieces)
-        texts = self._texts(self._without_joint(pieces))
+        texts = self._texts(_without(self._joint, pieces, bytes.removesuffix))
         self._window = min(2 * self._window, LAST_WINDOW_BYTES)
         if len(texts) < found:
             self._window = FIRST_WINDOW_BYTES
@@ -131,25 +121,13 @@ class Stencil:
         ends = list(accumulate(map(step.__add__, map(len, pieces)), initial=start))
         return Run(texts, ends[1:])
 
-    def _without_joint(self, pieces: list[bytes]) -> list[bytes]:
-        """The pieces without the joint at their end, up to the first that has none."""
-        joint = self._joint
-        without = [piece.removesuffix(joint) for piece in pieces]
-        if sum(map(len, pieces)) - sum(map(len, without)) == len(joint) * len(pieces):
-            return without
-        ends = (i for i, piece in enumerate(pieces) if not piece.endswith(joint))
-        return without[: next(ends)]
-
     def _texts(self, pieces: list[bytes]) -> list[str]:
         """The texts of so many frames, from the first on, as have a proper filling in each slot."""
         texts: list[str] = []
         for kind, seam in zip(self._kinds, [*self._seams, None], strict=True):
             column = pieces
-            if seam is not None and pieces:
-                parts = [piece.partition(seam) for piece in pieces]
-                columns, seams, rests = zip(*parts, strict=True)
-                fit = seams.index(b"") if b"" in seams else len(seams)
-                column, pieces = list(columns[:fit]), list(rests[:fit])
+            if seam is not None:
+                column, pieces = _split_at(seam, pieces)
             if b"" in column:
                 del column[column.index(b"") :]
             if kind == _TEXT:
@@ -196,6 +174,29 @@ def cut_stencil(
     if probed != expected:
         return None
     return Stencil([*fixed, raw[at:]], tuple(kinds), bool(said.reasoning))
+
+
+def _split_at(seam: bytes, pieces: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """What stands before and behind the seam in so many pieces, from the first on, as have it."""
+    if not pieces:
+        return [], []
+    begin, rest = seam[:NEEDLE_BYTES], seam[NEEDLE_BYTES:]
+    before, found, behind = zip(*[piece.partition(begin) for piece in pieces], strict=True)
+    whole = found.index(b"") if b"" in found else len(found)
+    fit = _without(rest, behind[:whole], bytes.removeprefix)
+    return list(before[: len(fit)]), fit
+
+
+def _without(
+    part: bytes, pieces: Sequence[bytes], remove: Callable[[bytes, bytes], bytes]
+) -> list[bytes]:
+    """The pieces without a part at their beginning or end, up to the first that has it not."""
+    without = [remove(piece, part) for piece in pieces]
+    size = len(part)
+    if sum(map(len, pieces)) - sum(map(len, without)) == size * len(pieces):
+        return without
+    pairs = enumerate(zip(pieces, without, strict=True))
+    return without[: next(i for i, (piece, rest) in pairs if len(piece) - len(rest) != size)]
 
 
 def _strings(insides: list[bytes]) -> list[str]:

@@ -19,7 +19,8 @@ LABELLED = [
     (
         choice("B", "Paris"),
         ("B", "b", "(B)", "[B]", "B.", "B)", "**B**", "B) Paris", "B. Paris", "B: Paris",
-         "(b) Paris", "\\boxed{B}", "\\boxed{\\text{B}}", "\\boxed{(B)}", "$\\boxed{\\textbf{(B)}}$",
+         "(b) Paris", "\\boxed{B}", "\\boxed{\\text{B}}", "\\boxed{(B)}",
+         "$\\boxed{\\textbf{(B)}}$",
          "Answer: B", "Answer: (B) Paris", "**Answer:** B", "The answer is B.",
          "The correct answer is (B) Paris.", "The answer is option B, not option C.",
          "Answer: B, not C", "Answer: B because A is too small", "I think it is B)",

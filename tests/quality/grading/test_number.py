@@ -259,8 +259,11 @@ def test_a_reference_that_is_no_number_cannot_be_judged() -> None:
     assert (judged.grade, judged.why) == (None, "the known answer is not a number")
 
 
-@pytest.mark.parametrize("text", ["(", "1,", "answer ", "$", "1 - ", ". A", "\n", "9", "is ",
-                                  "not ", "<think>", "1/", "(a", "one and ", " ", "\\boxed{"])  # fmt: skip
+HOSTILE = ("(", "1,", "answer ", "$", "1 - ", ". A", "\n", "9", "is ", "not ", "<think>", "1/",
+           "(a", "one and ", " ", "\\boxed{")  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE)
 def test_no_text_makes_it_slow(text: str) -> None:
     """Every rule is bounded: the work grows with the text, not with its square."""
     assert judge_number(text * 20_000, number("5")).grade in ("unread", "wrong")

@@ -18,8 +18,9 @@ from minionbench.quality.grading.judgement import Judgement, decided, impossible
 from minionbench.quality.grading.words import denied, places, plain, sentences, tokens
 
 LONGEST_REFERENCE_WORDS = 12
-"""Above this a known answer is an explanation: another wording of it is as right, and no fixed rule
-knows which."""
+LONGEST_SENTENCE_WORDS = 5
+"""Above these a known answer, or one that is a sentence with its full stop, is an explanation:
+another wording of it is as right, and no fixed rule knows which."""
 
 EXPLANATION = "the known answer is an explanation, which no fixed rule can judge"
 NOTHING_KNOWN = "the known answer holds no word"
@@ -54,7 +55,8 @@ def judge_text(answer: str, reference: Reference, *, cut: bool = False) -> Judge
 def is_explanation(reference: Reference) -> bool:
     """Whether what is known is more than a text that can be found in an answer."""
     value = reference.value.strip()
-    return len(tokens(value)) > LONGEST_REFERENCE_WORDS or len(sentences(plain(value))) > 1
+    most = LONGEST_SENTENCE_WORDS if value.endswith((".", "!")) else LONGEST_REFERENCE_WORDS
+    return len(tokens(value)) > most or len(sentences(plain(value))) > 1
 
 
 def accepted(reference: Reference) -> list[tuple[str, ...]]:
