@@ -16,7 +16,7 @@ COMMANDS = {
     "runs": ("minionbench.cli.runs", "List, show, recover, regrade and prune runs."),
     "registry": ("minionbench.cli.registry", "List, add, promote and verify models."),
     "doctor": ("minionbench.cli.doctor", "Say what this machine offers and what it lacks."),
-    "simulate": ("minionbench.cli.simulate", "Pose as a provider: known answers, known times."),
+    "simulate": ("minionbench.cli.simulate", "Pose as a provider with known answers and times."),
     "schema": ("minionbench.cli.schema", "Print the JSON Schema of the run document."),
 }
 """Subcommand → the module that defines it as `command`, and its line in the overview."""

@@ -285,7 +285,7 @@ def print_faults(ctx: click.Context, option: click.Parameter, wanted: bool) -> N
     help="Write the true times there, a JSON object per request and line.",
 )
 def command(**options: Any) -> None:
-    """Pose as a provider, with known answers and known times.
+    """Pose as a provider with known answers and times.
 
     Speaks OpenAI's chat completions, completions, responses and embeddings, Anthropic's messages
     and Ollama's own routes from one port. Prints one line with its addresses and serves until
