@@ -194,7 +194,7 @@ def test_a_run_killed_while_its_engine_started_has_a_plan_without_one(
         Snapshot(tmp_path / "whole", copy, stage="starting"),
     )
     (entry,) = list_runs(copy)
-    assert read_plan(folder_of(copy)).engine is None
+    assert read_plan(folder_of(copy)).engines == {}
     recovered = recover_run(entry.run_id, copy).run
     assert recovered.candidates[0].latency_ms.status == "error"
 
@@ -248,19 +248,24 @@ def changed(**fields: Any) -> Callable[[dict[str, Any]], object]:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (changed(format=2), "form 2, and this version reads 1"),
+        (changed(format=3), "form 3, and this version reads 2"),
         (changed(colour="red"), "colour"),
         (changed(cold="yes"), "cold"),
         (changed(timestamp="2026-11-21T20:11:00"), "has no offset"),
         (changed(timestamp="yesterday"), "yesterday"),
         (changed(run_id="benchmark_20200101_000000"), "is the plan of benchmark_20200101_000000"),
-        (changed(factors_json={"deployment": "nowhere", "model": "m"}), "deployment"),
+        (
+            lambda plan: plan["candidates"][0].update(
+                factors_json={"deployment": "nowhere", "model": "m"}
+            ),
+            "deployment",
+        ),
         (changed(system_json={"cpu_count": 0}), "cpu_count"),
-        (changed(engine=None), "names no engine"),
+        (changed(engines={}), "names no engine"),
         (lambda plan: plan["cells"][0].pop("items"), "items"),
         (lambda plan: plan["cells"][0]["load"].update(concurrency=None), "lacks"),
         (lambda plan: plan["cells"][0]["load"].update(concurrency=0), "at least 1"),
-        (lambda plan: plan["cells"][0].update(cell_id="other"), "is not the journal of"),
+        (lambda plan: plan["cells"][0].update(cell_id="other"), "not those of its candidates"),
         (lambda plan: plan["cells"][0]["items"].pop(), "is not the journal of"),
     ],
 )

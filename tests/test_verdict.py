@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minionbench.exchange import Arrival, EngineTimings, Outcome, Usage
+from minionbench.exchange import Arrival, EngineTimings, Failure, Outcome, Usage
 from minionbench.records import RequestRecord
 from minionbench.schema import ReasonDocument, VerdictDocument
 from minionbench.verdict import NotChecked, Passed, Reason, RunFacts, Verdict, judge, worst
@@ -258,8 +258,13 @@ def test_one_failure_in_a_hundred_is_accepted_and_more_is_not() -> None:
 @pytest.mark.parametrize(
     ("outcome", "status", "said"),
     [
+        (Outcome.HTTP_ERROR, 400, "says above why"),
         (Outcome.HTTP_ERROR, 401, "--api-key-env"),
+        (Outcome.HTTP_ERROR, 402, "no credit left"),
         (Outcome.HTTP_ERROR, 429, "limits its rate"),
+        (Outcome.HTTP_ERROR, 503, "too much to do"),
+        (Outcome.STREAM_ERROR, 529, "too much to do"),
+        (Outcome.FILTERED, 400, "other items"),
         (Outcome.HTTP_ERROR, 500, "server's own log"),
         (Outcome.CONNECT_FAILED, None, "still runs"),
         (Outcome.IDLE_TIMEOUT, None, "--timeout"),
@@ -270,6 +275,18 @@ def test_the_advice_goes_by_how_requests_failed(
     outcome: Outcome, status: int | None, said: str
 ) -> None:
     assert said in reason("failures", first(5, outcome=outcome, http_status=status)).advice
+
+
+def test_a_quota_that_is_used_up_is_no_matter_of_load() -> None:
+    failed = record_of(
+        [
+            msgspec.structs.replace(
+                reply(0, 1, [], outcome=Outcome.HTTP_ERROR),
+                failure=Failure(message="no", http_status=429, code="insufficient_quota"),
+            )
+        ]
+    )
+    assert "raise it, or take another key" in reason("failures", [failed]).advice
 
 
 def test_requests_that_we_cut_off_did_not_fail() -> None:

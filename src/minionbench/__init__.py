@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from minionbench.engines.remote import DeepSeek as DeepSeek
     from minionbench.engines.remote import OpenAI as OpenAI
     from minionbench.experiment import Experiment as Experiment
+    from minionbench.protocols.hybrid import Hybrid as Hybrid
+    from minionbench.protocols.hybrid import Protocols as Protocols
     from minionbench.workloads.builtin import Balanced as Balanced
     from minionbench.workloads.builtin import Decode as Decode
     from minionbench.workloads.builtin import Prefill as Prefill
@@ -34,6 +36,8 @@ _home = {
     "Decode": "minionbench.workloads.builtin",
     "Local": "minionbench.deployments.single",
     "Remote": "minionbench.deployments.single",
+    "Hybrid": "minionbench.protocols.hybrid",
+    "Protocols": "minionbench.protocols.hybrid",
     "Q1_5B": "minionbench.engines.families",
     "Q3B": "minionbench.engines.families",
     "Q8B": "minionbench.engines.families",

@@ -12,6 +12,7 @@ import msgspec
 from minionbench.errors import UsageError
 from minionbench.exchange import Call, Endpoint, Outcome, Reply, Side
 from minionbench.units import NS_PER_S
+from minionbench.wire.reasoning import DEFAULT_REASONING_TOKENS
 
 LONGEST_PAUSE_S = 300.0
 """A server that asks for a longer wait gets no more requests in this run."""
@@ -22,8 +23,6 @@ TOKENS_PER_MESSAGE = 16
 """What a chat template adds to each message, generously."""
 BYTES_PER_TOKEN = 3
 """Of text that no tokenizer has counted; English has four and more."""
-UNTOLD_REASONING_TOKENS = 4_096
-"""Reasoning that is allowed for where it has no budget of its own."""
 
 _BUSY = (429, 529)
 """Statuses of a server that refuses for the time being: too many requests, overloaded."""
@@ -88,7 +87,7 @@ class Allowance:
             self.refusal = "a request sets no limit to its answer, so that no budget can be kept"
             return None
         if endpoint.reasoning is not None and endpoint.reasoning.on:
-            answer += endpoint.reasoning.budget_tokens or UNTOLD_REASONING_TOKENS
+            answer += endpoint.reasoning.budget_tokens or DEFAULT_REASONING_TOKENS
         prompt = estimated_prompt_tokens(call, prompt_tokens)
         tokens = answer + round(prompt * self._prompt_ratio)
         if self.spent_tokens + self.reserved_tokens + tokens > self.max_total_tokens:

@@ -8,16 +8,21 @@ from typing import Any, Literal
 
 from minionbench import __version__
 from minionbench.engines.engine import EngineFacts, HeldMemory
+from minionbench.exchange import Side
 from minionbench.load import ClosedLoop, Load
 from minionbench.measuring import Cell, Measured
 from minionbench.meters.memory import MemoryReading
 from minionbench.meters.vram import VramReading
 from minionbench.metrics.candidate import CellSummary, candidate_metrics
 from minionbench.metrics.cell import cell_metrics
+from minionbench.metrics.protocol import account
 from minionbench.metrics.value import MetricValue, ok, skipped
+from minionbench.prices import METRIC as COST
+from minionbench.prices import cost_metric
+from minionbench.protocols.comparison import comparisons
 from minionbench.quality.grading.accuracy import METRIC as ACCURACY
 from minionbench.quality.grading.accuracy import accuracy
-from minionbench.run_plan import RunPlan
+from minionbench.run_plan import PlannedCandidate, RunPlan
 from minionbench.schema import (
     BenchmarkCandidate,
     BenchmarkRun,
@@ -73,7 +78,7 @@ def metadata(
 
 def document(
     plan: RunPlan,
-    candidate: BenchmarkCandidate,
+    candidates: Sequence[BenchmarkCandidate],
     *,
     finished: bool,
     dry_run: bool = False,
@@ -91,12 +96,12 @@ def document(
             command_line=plan.command_line,
             dry_run=dry_run,
             seed=plan.seed,
-            finished=finished and not _ended_early(candidate),
+            finished=finished and not any(map(_ended_early, candidates)),
             notes=notes,
             program_version=plan.program_version,
         ),
         system_info=plan.system.model_copy(update={"stamp_source": stamps}),
-        candidates=(candidate,),
+        candidates=tuple(candidates),
     )
 
 
@@ -106,31 +111,74 @@ def _ended_early(candidate: BenchmarkCandidate) -> bool:
     return any(r.rule == "incomplete" and r.severity != "note" for r in reasons)
 
 
-def measured_candidate(
+def measured_candidates(
+    measured: Sequence[Measured], plan: RunPlan, records: FinishedRecords
+) -> list[BenchmarkCandidate]:
+    """The candidates that were measured, with their cells, as the plan has them."""
+    by_cell = {outcome.cell.cell_id: outcome for outcome in measured}
+    beside = _held_against_remote(plan, by_cell) if len(plan.candidates) > 1 else {}
+    return [
+        _measured_candidate(
+            [by_cell[cell_id] for cell_id in candidate.cells],
+            candidate,
+            candidate.engines(plan.engines),
+            records,
+            beside,
+            cold=plan.cold,
+        )
+        for candidate in plan.candidates
+    ]
+
+
+def _held_against_remote(
+    plan: RunPlan, measured: Mapping[str, Measured]
+) -> dict[str, dict[str, Any]]:
+    """What each cell's records say against remote-only's of the same workload."""
+    found: dict[str, dict[str, Any]] = {}
+    # All candidates have the same workloads in the same order.
+    for same in zip(*(candidate.cells for candidate in plan.candidates), strict=True):
+        pairs = list(zip(plan.candidates, same, strict=True))
+        cell_of = {c.factors.protocol or c.factors.deployment: cell_id for c, cell_id in pairs}
+        rows = {name: measured[cell_id].records for name, cell_id in cell_of.items()}
+        compared = comparisons(rows, plan.candidates[0].price)
+        found |= {cell_of[name]: about for name, about in compared.items()}
+    return found
+
+
+def _measured_candidate(
     measured: Sequence[Measured],
-    factors: Factors,
-    engine: EngineFacts,
+    planned: PlannedCandidate,
+    engines: Mapping[Side, EngineFacts],
     records: FinishedRecords,
-    settings: dict[str, Any],
+    beside: Mapping[str, dict[str, Any]],
     *,
     cold: bool | None,
 ) -> BenchmarkCandidate:
-    """The candidate that was measured, with its cells."""
     cells: list[CellResult] = []
     summaries: list[CellSummary] = []
-    notes = list(engine.notes)
+    # What is said of the candidate's file and memory is that of the model on this machine.
+    engine = engines["local"] if "local" in engines else engines["remote"]
+    notes = [note for facts in engines.values() for note in facts.notes]
+    if "remote" in engines and not engines["remote"].remote:
+        notes.append("The remote side was served on this machine")
     for outcome in measured:
         cell = outcome.cell
         metrics = speed_metrics(outcome) | answer_metrics(outcome) | memory_metrics(outcome, engine)
         verdict = judge(outcome.records, outcome.facts)
         reference = records.reference(cell.cell_id)
+        settings = dict(planned.settings)
+        if planned.factors.protocol is not None or len(beside) > 0 or planned.price is not None:
+            metrics[COST] = cost_metric(outcome.records, planned.price)
+            settings["account"] = account(outcome.records)
+        if cell.cell_id in beside:
+            settings["compared"] = beside[cell.cell_id]
         cells.append(measured_cell(cell, metrics, verdict, settings, reference, outcome.servers))
         if outcome.given_up is not None:
             notes.append(f"{cell.cell_id} ended early: {outcome.given_up}")
         summaries.append(cell_summary(cell, metrics, cold=cold))
     metrics = candidate_metrics(summaries)
     return _candidate(
-        factors,
+        planned.factors,
         engine,
         {name: metric_result(value) for name, value in metrics.items()},
         tuple(cells),
@@ -179,7 +227,7 @@ def measured_cell(
     """A cell as the document carries it.
 
     `servers` is what the servers say of their own work: it stands in the settings under `server`,
-    beside what was measured.
+    beside what was measured; so do `account`, what a protocol's requests took, and `compared`.
     """
     return CellResult(
         cell_id=cell.cell_id,

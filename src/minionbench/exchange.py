@@ -182,6 +182,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     text: str | None = None
     """Visible text; None when nothing was received, or when texts are not kept."""
     reasoning: str | None = None
+    summarised: bool = False
+    """Whether that is a summary: then the reasoning's own tokens came unseen."""
     finish_reason: str | None = None
     """Why the answer ended, in the protocol's own word."""
     model: str | None = None
@@ -329,6 +331,8 @@ class Manners(msgspec.Struct, frozen=True, kw_only=True):
     schema: bool = True
     """Whether an answer can be bound to a JSON Schema."""
     switch: ReasoningSwitch = "none"
+    summarised: bool = False
+    """Whether what is streamed as reasoning is a summary of it, and not its own tokens."""
     raw: bool = False
     """Whether prompts go to the completions route as plain text, without a chat template."""
     closing_mark: bool = True

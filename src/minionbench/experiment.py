@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -13,20 +14,18 @@ from minionbench.assembly import (
     document,
     engine_flags,
     engine_name,
-    measured_candidate,
+    measured_candidates,
     stamp_source,
     unmeasured_candidate,
 )
+from minionbench.deployments.deployment import Deployment
 from minionbench.deployments.single import Local, Remote
-from minionbench.engines.catalog import ModelSpec, open_engine
-from minionbench.engines.engine import EngineFacts, EngineSettings
-from minionbench.engines.families import LocalQuant, pick
-from minionbench.engines.keys import look_up
-from minionbench.engines.providers import providers
+from minionbench.engines.catalog import open_engine
+from minionbench.engines.engine import Engine, EngineFacts
+from minionbench.engines.families import LocalQuant
 from minionbench.engines.remote import RemoteModel
 from minionbench.errors import DeploymentError, UsageError
-from minionbench.exchange import Reasoning, Request
-from minionbench.load import ClosedLoop, Load
+from minionbench.exchange import Reasoning, Request, Side
 from minionbench.measuring import (
     INTERRUPTED,
     Cell,
@@ -35,98 +34,45 @@ from minionbench.measuring import (
     measure,
     stopped_by_signals,
 )
-from minionbench.run_plan import RunPlan
+from minionbench.protocols.catalog import LOCAL, REMOTE, protocol_name, told
+from minionbench.protocols.hybrid import TwoModels
+from minionbench.run_plan import PlannedCandidate, RunPlan
+from minionbench.run_settings import (
+    DEFAULT_REPEATS,
+    DEFAULT_REQUESTS,
+    DEFAULT_WARMUP,
+    Measurable,
+    RunSettings,
+)
 from minionbench.runner import StopSwitch
 from minionbench.schema import BenchmarkCandidate, BenchmarkRun, Factors, MetricResult
+from minionbench.sides import (
+    ServedModel,
+    check_dialects,
+    engine_settings,
+    named,
+    require_named_keys,
+    served_models,
+)
 from minionbench.store import RunFolder, reserve, runs_dir
 from minionbench.system import git_facts, redact, redact_text, system_info
 from minionbench.units import number_of
-from minionbench.wire.reasoning import reasoning_fields, reasoning_tokens
+from minionbench.wire.reasoning import reasoning_fields
 from minionbench.workloads.items import named_requests, other_requests
 from minionbench.workloads.workload import Workload
 
-DEFAULT_REQUESTS = 10
-DEFAULT_WARMUP = 2
-DEFAULT_REPEATS = 3
-TEMPLATE_TOKENS = 16
-"""What a chat template adds to each message, generously."""
+__all__ = [
+    "DEFAULT_REPEATS",
+    "DEFAULT_REQUESTS",
+    "DEFAULT_WARMUP",
+    "Experiment",
+    "RunOutcome",
+    "RunSettings",
+    "run_experiment",
+]
 
-
-class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """All that decides what a run does.
-
-    Raises UsageError for a count that makes no run.
-    """
-
-    workloads: tuple[Workload, ...]
-    deployment: Local | Remote
-    quant: LocalQuant | None = None
-    reasoning: bool | None = None
-    """Whether the model is to reason; None leaves it to the model's own default."""
-    reasoning_effort: str | None = None
-    """How hard, in the server's own word; None for the server's default."""
-    reasoning_budget: int | None = None
-    """Most tokens of reasoning, apart from those of the answer; None for the server's default."""
-    remote_model: RemoteModel | str | None = None
-    """The model of a remote deployment, where the deployment itself names none."""
-    max_total_tokens: int | None = None
-    """Most tokens of prompts and answers together, warm-up included; None for no limit."""
-    num_requests: int = DEFAULT_REQUESTS
-    """Different items of each workload."""
-    warmup: int = DEFAULT_WARMUP
-    """Items of each workload that are asked beforehand; none of them is measured."""
-    items: tuple[str, ...] | None = None
-    """Ids of the items to be asked, in this order, in place of so many drawn by the seed."""
-    repeats: int = DEFAULT_REPEATS
-    """How often each item is asked."""
-    seed: int = 0
-    load: Load = ClosedLoop()
-    engine: EngineSettings = EngineSettings()
-    keep_text: bool = True
-    output_dir: Path | None = None
-    dry_run: bool = False
-    """Draw the requests, write down the plan, measure nothing."""
-
-    def __post_init__(self) -> None:
-        for name, value, least in (
-            ("number of requests", self.num_requests, 1),
-            ("number of warm-up requests", self.warmup, 0),
-            ("number of repeats", self.repeats, 1),
-        ):
-            if value < least:
-                raise UsageError(f"The {name} is {value}; it must be at least {least}")
-        if not self.workloads:
-            raise UsageError("No workload is named")
-        if self.items is not None and not self.items:
-            raise UsageError("The list of items is empty")
-        for name, limit in (
-            ("budget of reasoning", self.reasoning_budget),
-            ("budget of tokens", self.max_total_tokens),
-        ):
-            if limit is not None and limit < 1:
-                raise UsageError(f"The {name} is {limit}; it must be at least 1")
-        if self.reasoning is False and (self.reasoning_effort or self.reasoning_budget):
-            raise UsageError("Reasoning is switched off: it has neither effort nor budget")
-
-    @property
-    def reasoning_wish(self) -> Reasoning | None:
-        """Whether and how the model is to reason; None leaves it to the model.
-
-        To name an effort or a budget is to ask for reasoning.
-        """
-        named = self.reasoning_effort is not None or self.reasoning_budget is not None
-        if self.reasoning is None and not named:
-            return None
-        return Reasoning(
-            on=self.reasoning is not False,
-            effort=self.reasoning_effort,
-            budget_tokens=self.reasoning_budget,
-        )
-
-    @property
-    def remote(self) -> bool:
-        """Whether the model runs on somebody else's machine."""
-        return isinstance(self.deployment, Remote)
+Asked = dict[Deployment, list[Cell]]
+"""The cells of each deployment, in the order of measuring."""
 
 
 class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,14 +110,15 @@ class Experiment:
     """One deployment measured over one workload or several.
 
     As in `Experiment(workload=Prefill(), deployment=Local("llama3.2"), reasoning=False,
-    quant=Q3B()).run()`, or with `deployment=Remote(), remote_model=OpenAI("gpt-…")`; `run` returns
-    the run's document and saves it in the state directory.
+    quant=Q3B()).run()`, or with `deployment=Remote(), remote_model=OpenAI("gpt-…")`, or with
+    `deployment=Hybrid("ollama/llama3.2", OpenAI("gpt-…"), protocol="minions")`; `run` returns the
+    run's document and saves it in the state directory.
     """
 
     def __init__(
         self,
         workload: Workload | Sequence[Workload],
-        deployment: Local | Remote | None = None,
+        deployment: Measurable | None = None,
         reasoning: bool | None = None,
         quant: LocalQuant | None = None,
         remote_model: RemoteModel | str | None = None,
@@ -225,14 +172,14 @@ def run_experiment(
     SetupError when the results cannot be kept.
     """
     observer = observer or Silent()
-    spec = _model(settings)
-    _check_dialect(spec, settings.engine.dialect)
-    cells = _cells(settings)
+    models = served_models(settings)
+    check_dialects(settings, models)
+    asked = _cells(settings)
     if not settings.dry_run:
-        _require_named_key(settings.engine)
+        require_named_keys(settings, models)
     with reserve(runs_dir(settings.output_dir)) as folder:
         try:
-            run, interrupted = _run(settings, spec, cells, folder, observer, argv)
+            run, interrupted = _run(settings, models, asked, folder, observer, argv)
             path = folder.write(run)
         finally:
             observer.done()
@@ -241,42 +188,41 @@ def run_experiment(
 
 def _run(
     settings: RunSettings,
-    spec: ModelSpec,
-    cells: Sequence[Cell],
+    models: Mapping[Side, ServedModel],
+    asked: Asked,
     folder: RunFolder,
     observer: Observer,
     argv: Sequence[str] | None,
 ) -> tuple[BenchmarkRun, bool]:
     stop = StopSwitch()
-    observer.plan(folder.run_id, spec.text, cells)
+    cells = _flat(asked)
+    observer.plan(folder.run_id, named(models), cells)
     plan = RunPlan.drawn(
         cells,
         system_info(),
-        _factors(settings, spec, None),
+        candidates=_candidates(settings, models, asked, {}),
         run_id=folder.run_id,
         timestamp=folder.timestamp,
         command_line=redact(sys.argv if argv is None else argv),
         seed=settings.seed,
         git=git_facts(),
-        settings=_cell_settings(settings, cells),
         cold=None if settings.engine.cache_prompt else True,
     )
     stamps = None
     notes: list[str] = []
     if settings.dry_run:
-        candidate = unmeasured_candidate(
-            plan.factors, MetricResult.skipped("dry run: nothing was measured")
-        )
+        skipped = MetricResult.skipped("dry run: nothing was measured")
+        candidates = _unmeasured(plan, skipped)
         notes.extend(f"planned: {_describe(cell)}" for cell in cells)
     else:
         folder.keep_plan(plan.encoded())
-        candidate, stamps = _measure(settings, spec, cells, plan, folder, observer, stop)
+        candidates, stamps = _measure(settings, models, asked, plan, folder, observer, stop)
     interrupted = stop.why is not None
     if interrupted:
         notes.append(f"{INTERRUPTED} before all its requests were sent")
     run = document(
         plan,
-        candidate,
+        candidates,
         finished=not interrupted,
         dry_run=settings.dry_run,
         stamps=stamps,
@@ -287,156 +233,147 @@ def _run(
 
 def _measure(
     settings: RunSettings,
-    spec: ModelSpec,
-    cells: Sequence[Cell],
+    models: Mapping[Side, ServedModel],
+    asked: Asked,
     plan: RunPlan,
     folder: RunFolder,
     observer: Observer,
     stop: StopSwitch,
-) -> tuple[BenchmarkCandidate, str | None]:
-    """The candidate, and where its receive stamps came from."""
-    doing = "asking for" if settings.remote else "starting"
-    observer.stage(f"{doing} {spec.text or redact_text(settings.deployment.url or '')}")
+) -> tuple[list[BenchmarkCandidate], str | None]:
+    """The candidates, and where their receive stamps came from."""
+    cells = _flat(asked)
+    deployments = {cell.cell_id: member for member in asked for cell in asked[member]}
     stop.heeded = False
     try:
-        with (
-            stopped_by_signals(stop),
-            open_engine(
-                spec,
-                _engine_settings(settings, cells),
-                log_folder=folder.log_folder(),
-                say=observer.stage,
-            ) as engine,
-        ):
-            wish = settings.reasoning_wish
-            if wish is not None:
-                engine.set_reasoning(wish)
-                # What cannot be said to the server is found out before anything is sent.
-                reasoning_fields(engine.endpoint.reasoning, engine.endpoint.manners.switch)
-            facts = engine.facts
-            plan = plan.with_engine(facts, _factors(settings, spec, facts))
-            if not engine.endpoint.manners.temperature:
-                plan = msgspec.structs.replace(plan, settings=plan.settings | {"temperature": None})
+        with stopped_by_signals(stop), ExitStack() as stack:
+            engines: dict[Side, Engine] = {}
+            for side, model in models.items():
+                doing = "asking for" if model.elsewhere else "starting"
+                observer.stage(f"{doing} {model.spec.text or redact_text(model.url or '')}")
+                engines[side] = stack.enter_context(
+                    open_engine(
+                        model.spec,
+                        engine_settings(settings, model, cells, deployments),
+                        log_folder=folder.log_folder(),
+                        say=observer.stage,
+                    )
+                )
+            _tell_to_reason(settings.reasoning_wish, engines)
+            if isinstance(settings.deployment, TwoModels) and "remote" in engines:
+                engines["remote"].endpoint.visible_ends = True
+            facts = {side: engine.facts for side, engine in engines.items()}
+            plan = plan.with_engines(facts, _candidates(settings, models, asked, engines))
             folder.keep_plan(plan.encoded())
             journal = folder.journal()
             stop.heeded = True
             measured = measure(
                 cells,
-                settings.deployment,
-                {settings.deployment.sides[0]: engine},
+                deployments,
+                engines,
                 journal,
                 stop=stop,
                 observer=observer,
                 keep_text=settings.keep_text,
                 cold=plan.cold,
-                reasoning=plan.factors.reasoning,
+                reasoning=_reasoning_to_find(settings.reasoning_wish, engines),
                 max_total_tokens=settings.max_total_tokens,
             )
     except DeploymentError as error:
-        failed = MetricResult.error(str(error))
-        return unmeasured_candidate(_factors(settings, spec, None), failed), None
+        return _unmeasured(plan, MetricResult.error(str(error))), None
     observer.stage("computing the metrics")
-    candidate = measured_candidate(
-        measured, plan.factors, facts, journal.finish(), plan.settings, cold=plan.cold
-    )
-    return candidate, stamp_source(measured)
+    return measured_candidates(measured, plan, journal.finish()), stamp_source(measured)
 
 
-def _require_named_key(settings: EngineSettings) -> None:
-    """Refuses a run whose user says where the server's key is, and it is not there.
+def _unmeasured(plan: RunPlan, why: MetricResult) -> list[BenchmarkCandidate]:
+    return [unmeasured_candidate(candidate.factors, why) for candidate in plan.candidates]
 
-    Nothing is written then: it is no result of a server, but a slip on the command line.
+
+def _tell_to_reason(wish: Reasoning | None, engines: Mapping[Side, Engine]) -> None:
+    """Has the models reason or not.
+
+    In a hybrid the wish to reason is the remote model's, and the local one's where it can; the wish
+    not to is both models'.
     """
-    reference = settings.key_reference
-    if reference is not None:
-        try:
-            look_up(reference)
-        except DeploymentError as error:
-            raise UsageError(str(error)) from error
+    if wish is None:
+        return
+    for side, engine in engines.items():
+        switch = engine.endpoint.manners.switch
+        if side == "local" and wish.on and len(engines) > 1 and switch == "none":
+            continue
+        engine.set_reasoning(wish)
+        # What cannot be said to the server is found out before anything is sent.
+        reasoning_fields(engine.endpoint.reasoning, engine.endpoint.manners.switch)
 
 
-def _model(settings: RunSettings) -> ModelSpec:
-    deployment = settings.deployment
-    if isinstance(deployment, Remote):
-        return _remote_model(settings, deployment)
-    if settings.remote_model is not None:
-        raise UsageError("A remote model goes with a remote deployment: Remote(), or -d remote")
-    if deployment.url is None:
-        spec = pick(deployment.model or "", settings.quant)
-        if spec.remote:
-            raise UsageError(
-                f"{spec.text} runs on somebody else's machine, so that prompts leave this one; if "
-                f'that is what you want, take Remote("{spec.text}"), or -d remote'
-            )
-        return spec
-    if settings.quant is not None:
-        raise UsageError(
-            f"{settings.quant.label} cannot be chosen at a server given by its URL: it serves what "
-            "it was started with"
-        )
-    return ModelSpec.parse(deployment.model, url=deployment.url)
+def _reasoning_to_find(wish: Reasoning | None, engines: Mapping[Side, Engine]) -> bool | None:
+    """What the answers are to be held against: of two models one may have been told nothing."""
+    if wish is None or (wish.on and len(engines) > 1):
+        return None
+    return wish.on
 
 
-def _remote_model(settings: RunSettings, deployment: Remote) -> ModelSpec:
-    named = settings.remote_model
-    text = named.text if isinstance(named, RemoteModel) else named
-    if text is not None and deployment.model not in (None, text):
-        raise UsageError(f"Both {deployment.model} and {text} are named; one is measured at a time")
-    text = text or deployment.model
-    if settings.quant is not None:
-        raise UsageError(
-            f"{settings.quant.label} cannot be chosen for a remote model: it is what its provider "
-            "serves"
-        )
-    if deployment.url is not None:
-        provider, slash, _ = (text or "").partition("/")
-        if not slash or provider not in providers().by_name:
-            return ModelSpec.parse(text, url=deployment.url)
-    if text is None:
-        raise UsageError(
-            'A remote deployment needs a model, as Remote("openai/NAME"), remote_model=OpenAI(), '
-            "or -m openai/NAME; or a server with --url"
-        )
-    spec = ModelSpec.parse(text)
-    if not spec.remote:
-        raise UsageError(
-            f"{spec.text} is no provider's model: leave out -d remote, or name its server with "
-            f"--url; providers are {', '.join(providers().by_name)}"
-        )
-    return spec
-
-
-def _check_dialect(spec: ModelSpec, dialect: str | None) -> None:
-    """Raises UsageError for a wire protocol of an engine that has no choice."""
-    if dialect is not None and not spec.remote and spec.provider != "url":
-        raise UsageError(
-            f"{spec.text} is spoken to in one way; a dialect can be chosen for providers of "
-            "several and for servers by --url"
-        )
-
-
-def _cells(settings: RunSettings) -> list[Cell]:
-    """The cells with their requests: those that are named, or drawn by the seed.
+def _cells(settings: RunSettings) -> Asked:
+    """The cells of each deployment with their requests: those that are named, or drawn by the seed.
 
     Of the drawn ones the first n items are measured and those after warm up; beside named ones
-    the first that are not among them.
+    the first that are not among them. All deployments have the same.
     """
-    cells: list[Cell] = []
-    for workload, (requests, warmup) in zip(settings.workloads, _requests(settings), strict=True):
-        cells.append(
-            Cell(
-                cell_id=_cell_id(workload.name, [cell.cell_id for cell in cells]),
-                workload=workload.name,
-                version=workload.version,
-                source=workload.source,
-                seed=settings.seed,
-                load=settings.load,
-                repeats=settings.repeats,
-                warmup=warmup,
-                requests=requests,
+    drawn = list(zip(settings.workloads, _requests(settings), strict=True))
+    members = settings.members
+    asked: Asked = {}
+    taken: list[str] = []
+    for member in members:
+        asked[member] = []
+        for workload, (requests, warmup) in drawn:
+            _check_requests(settings, member, workload, (*requests, *warmup))
+            name = workload.name
+            if len(members) > 1:
+                name = f"{name}.{protocol_name(member) or member.name}"
+            taken.append(_cell_id(name, taken))
+            asked[member].append(
+                Cell(
+                    cell_id=taken[-1],
+                    workload=workload.name,
+                    version=workload.version,
+                    source=workload.source,
+                    seed=settings.seed,
+                    load=settings.load,
+                    repeats=settings.repeats,
+                    warmup=warmup,
+                    requests=requests,
+                    calls=_likely_calls(member, requests),
+                )
             )
+    return asked
+
+
+def _flat(asked: Asked) -> list[Cell]:
+    return [cell for cells in asked.values() for cell in cells]
+
+
+def _likely_calls(member: Deployment, requests: Sequence[Request]) -> int:
+    likely = getattr(getattr(member, "follows", member), "likely_calls", None)
+    if likely is None:
+        return 1
+    return int(sum(map(likely, requests)) // len(requests))
+
+
+def _check_requests(
+    settings: RunSettings, member: Deployment, workload: Workload, requests: Sequence[Request]
+) -> None:
+    """Raises UsageError for requests that a hybrid protocol can do nothing with."""
+    if not isinstance(settings.deployment, TwoModels):
+        return
+    if any(request.limits.forced_output_tokens is not None for request in requests):
+        raise UsageError(
+            "The length of the answers cannot be forced (--output-tokens) in a hybrid protocol: "
+            "its models answer each other in JSON, which would be cut"
         )
-    return cells
+    if protocol_name(member) == "minions" and any(r.document is None for r in requests):
+        raise UsageError(
+            f"MinionS cuts a document into chunks, and items of {workload.name} have none apart "
+            "from their question: take -w prefill, or --protocol minion"
+        )
 
 
 def _requests(settings: RunSettings) -> Iterator[tuple[tuple[Request, ...], tuple[Request, ...]]]:
@@ -462,77 +399,83 @@ def _cell_id(name: str, taken: Sequence[str]) -> str:
     return cell_id
 
 
-def _engine_settings(settings: RunSettings, cells: Sequence[Cell]) -> EngineSettings:
-    """The engine's settings: slots for the load's streams and room for the longest request.
-
-    What the user chose stays.
-    """
-    needed = _reasoning_tokens(settings) + max(
-        _context_tokens(request) for cell in cells for request in (*cell.requests, *cell.warmup)
-    )
-    named = settings.remote_model
-    engine = msgspec.structs.replace(
-        settings.engine,
-        url=settings.deployment.url,
-        remote=settings.remote,
-        dialect=settings.engine.dialect
-        or (named.dialect if isinstance(named, RemoteModel) else None),
-        needed_tokens=needed,
-    )
-    if settings.remote:
-        return engine
-    if engine.slots is None and isinstance(settings.load, ClosedLoop):
-        engine = msgspec.structs.replace(engine, slots=settings.load.concurrency)
-    return engine
+def _candidates(
+    settings: RunSettings,
+    models: Mapping[Side, ServedModel],
+    asked: Asked,
+    engines: Mapping[Side, Engine],
+) -> list[PlannedCandidate]:
+    """The plan of each deployment; what an engine says of itself is in it once it serves."""
+    facts = {side: engine.facts for side, engine in engines.items()}
+    return [
+        PlannedCandidate.of(
+            _factors(settings, member, models, facts),
+            cells=tuple(cell.cell_id for cell in cells),
+            sides=member.sides,
+            settings=_cell_settings(settings, member, cells, engines),
+            price=settings.remote_price,
+        )
+        for member, cells in asked.items()
+    ]
 
 
-def _reasoning_tokens(settings: RunSettings) -> int:
-    """Tokens that one answer's reasoning may take; 0 where none was asked for."""
-    wish = settings.reasoning_wish
-    if wish is None or not wish.on:
-        return 0
-    return reasoning_tokens(wish)
-
-
-def _context_tokens(request: Request) -> int:
-    """Context that a request may take: its prompt, its chat template and its longest answer.
-
-    The prompt is counted by the reference tokenizer, whose vocabulary is a small one: other
-    models need fewer tokens for the same text.
-    """
-    limits = request.limits
-    answer = limits.forced_output_tokens or limits.max_output_tokens or 0
-    template = TEMPLATE_TOKENS * (len(request.messages) + 1)
-    return request.input_tokens + template + answer
-
-
-def _factors(settings: RunSettings, spec: ModelSpec, engine: EngineFacts | None) -> Factors:
-    model = spec.text or (engine.model if engine is not None else "unknown")
+def _factors(
+    settings: RunSettings,
+    member: Deployment,
+    models: Mapping[Side, ServedModel],
+    facts: Mapping[Side, EngineFacts],
+) -> Factors:
+    names = {
+        side: models[side].spec.text
+        or (facts[side].model if side in facts else "the model of the server")
+        for side in member.sides
+    }
+    first: Side = "local" if "local" in names else "remote"
+    engine = facts.get(first)
     wish = settings.reasoning_wish
     flags = engine_flags(engine) if engine is not None else {}
+    if first == "local" and "remote" in facts and "remote" in names:
+        flags["remote"] = {"engine": engine_name(facts["remote"]), **engine_flags(facts["remote"])}
     if wish is not None and wish.effort is not None:
         flags["reasoning_effort"] = wish.effort
     if wish is not None and wish.budget_tokens is not None:
         flags["reasoning_budget_tokens"] = wish.budget_tokens
+    kinds: dict[str, Literal["local", "remote", "hybrid"]] = {
+        LOCAL: "local",
+        REMOTE: "remote",
+    }
     return Factors(
-        deployment="remote" if settings.remote else "local",
-        model=model,
+        deployment=kinds.get(member.name, "hybrid"),
+        model=names[first],
         engine=engine_name(engine) if engine is not None else None,
         reasoning=wish.on if wish is not None else None,
-        quantization=settings.quant.label if settings.quant is not None else None,
-        remote_model=model if settings.remote else None,
+        quantization=settings.quant.label
+        if settings.quant is not None and first == "local"
+        else None,
+        remote_model=names.get("remote"),
+        protocol=protocol_name(member),
         flags=flags,
     )
 
 
-def _cell_settings(settings: RunSettings, cells: Sequence[Cell]) -> dict[str, Any]:
+def _cell_settings(
+    settings: RunSettings,
+    member: Deployment,
+    cells: Sequence[Cell],
+    engines: Mapping[Side, Engine],
+) -> dict[str, Any]:
     limits = [request.limits for cell in cells for request in cell.requests]
+    temperature = max((limit.temperature for limit in limits), default=None)
+    if any(not e.endpoint.manners.temperature for s, e in engines.items() if s in member.sides):
+        temperature = None
+    protocol = told(member)
     return {
-        "temperature": max((limit.temperature for limit in limits), default=None),
+        "temperature": temperature,
         "prefix_cache": "warm" if settings.engine.cache_prompt else "cold",
         "text_kept": settings.keep_text,
         "items": "drawn" if settings.items is None else "named",
         "max_total_tokens": settings.max_total_tokens,
+        **({"protocol": protocol} if protocol is not None else {}),
     }
 
 

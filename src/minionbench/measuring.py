@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Protocol
@@ -26,8 +26,10 @@ from minionbench.load import ClosedLoop, Load
 from minionbench.meters.memory import MemoryReading, TreeMemory
 from minionbench.meters.server_metrics import Account, UnreadablePage, figures, read_page
 from minionbench.meters.vram import TreeVram, VramReading, together
+from minionbench.protocols.catalog import protocol_name
 from minionbench.records import Phase, RequestRecord
 from minionbench.runner import Journal, Phased, PhaseFacts, Runner, StopSwitch
+from minionbench.system.time_slice import short_time_slice
 from minionbench.transport.loop import Transport
 from minionbench.verdict import RunFacts
 
@@ -120,7 +122,7 @@ class Silent:
 
 def measure(
     cells: Sequence[Cell],
-    deployment: Deployment,
+    deployment: Deployment | Mapping[str, Deployment],
     engines: dict[Side, Engine],
     journal: Journal,
     *,
@@ -134,6 +136,8 @@ def measure(
 ) -> list[Measured]:
     """Measures the cells on engines that serve; ends early when the switch is thrown.
 
+    `deployment` is that of all cells, or of each by the cell's id; one asks the engines of its own
+    sides only, and what is said of memory and servers is said of those.
     `earlier` are the records that an interrupted run has left of a cell: what was measured then
     counts and is not asked again; only the warm-up is. `max_total_tokens` is the budget of the
     whole run, prompts and warm-up included. `reasoning` is whether the models were told to reason,
@@ -141,25 +145,41 @@ def measure(
     """
     _allow_connections(cells)
     allowance = Allowance(max_total_tokens)
+    deployments = (
+        deployment
+        if isinstance(deployment, Mapping)
+        else {cell.cell_id: deployment for cell in cells}
+    )
     gathered = {
-        cell.cell_id: _Gathered(cell, (earlier or {}).get(cell.cell_id, ())) for cell in cells
+        cell.cell_id: _Gathered(
+            cell,
+            (earlier or {}).get(cell.cell_id, ()),
+            {side: engines[side] for side in deployments[cell.cell_id].sides},
+        )
+        for cell in cells
     }
     watched = [engine for engine in engines.values() if engine.pid is not None]
-    memory = [TreeMemory(engine.pid) for engine in watched if engine.pid is not None]
+    memory = {
+        side: TreeMemory(engine.pid) for side, engine in engines.items() if engine.pid is not None
+    }
     vram = EnginesVram(engines)
 
     def engine_ended() -> str | None:
         return _ended(watched)
 
     def on_record(record: RequestRecord) -> None:
-        for tree in memory:
+        for tree in memory.values():
             tree.sample()
         vram.sample_beside()
         observer.record(record)
 
-    with vram, Transport() as transport, _on_a_core_of_its_own(engines):
+    def read_memory(group: _Gathered) -> None:
+        group.memory = _together([tree.reading() for s, tree in memory.items() if s in group.sides])
+        group.vram = vram.reading(group.sides)
+
+    with vram, Transport() as transport, _on_a_core_of_its_own(engines), short_time_slice():
         runner = Runner(
-            deployment,
+            next(iter(deployments.values())),
             {side: engine.endpoint for side, engine in engines.items()},
             transport,
             journal,
@@ -173,36 +193,30 @@ def measure(
             if not phase.requests:
                 continue
             group.given_up = (
-                group.given_up or stop.why or _ended(engines.values()) or allowance.exhausted
+                group.given_up or stop.why or _ended(group.engines.values()) or allowance.exhausted
             )
             if group.given_up is None and cold:
-                group.given_up = _forget_prompts(engines.values())
+                group.given_up = _forget_prompts(group.engines.values())
             if group.given_up is not None:
                 continue
             observer.stage(stage)
-            before = _accounts(engines) if phase.phase == "measured" else {}
-            group.add(phase, *runner.run(phase))
+            before = _accounts(group.engines) if phase.phase == "measured" else {}
+            group.add(phase, *runner.run(phase, deployments[group.cell.cell_id]))
             if phase.phase == "measured":
-                group.add_accounts(before, _accounts(engines))
-                group.add_held([engine.held_memory() for engine in engines.values()])
+                group.add_accounts(before, _accounts(group.engines))
+                group.add_held()
             group.pauses.extend(allowance.pauses)
             allowance.pauses.clear()
-            for tree in memory:
+            for tree in memory.values():
                 tree.sample_shared()
             vram.sample()
-            group.memory = _together([tree.reading() for tree in memory])
-            group.vram = vram.reading()
+            read_memory(group)
         clock_step_ns = transport.bridge.largest_step_ns
-    ended = _ended(engines.values())
-    for tree in memory:
+    for tree in memory.values():
         tree.sample()
     for group in gathered.values():
         if group.left_over and not group.facts:
-            group.memory = _together([tree.reading() for tree in memory])
-            group.vram = vram.reading()
-    pinned = all(engine.facts.free_cpus is not None for engine in watched) if watched else None
-    contexts = [engine.facts.context_tokens for engine in engines.values()]
-    templates = [engine.facts.template_tokens for engine in engines.values()]
+            read_memory(group)
     return [
         group.measured(
             RunFacts(
@@ -210,16 +224,23 @@ def measure(
                 own_cpu_ns=sum(facts.own_cpu_ns for facts in group.facts) if group.facts else None,
                 wall_ns=sum(facts.end_ns - facts.start_ns for facts in group.facts) or None,
                 clock_step_ns=clock_step_ns,
-                engine_local=True if watched else None,
-                pinned=pinned,
-                engine_watched=bool(watched),
-                engine_ended=ended,
+                engine_local=True if group.watched else None,
+                pinned=all(engine.facts.free_cpus is not None for engine in group.watched)
+                if group.watched
+                else None,
+                engine_watched=bool(group.watched),
+                engine_ended=_ended(group.engines.values()),
                 interrupted=stop.why is not None,
                 planned_requests=group.cell.repeats * len(group.cell.requests),
                 cold_expected=cold,
                 reasoning_asked=reasoning,
-                template_tokens=_unless_unknown(max, templates),
-                context_tokens=_unless_unknown(min, contexts),
+                template_tokens=_unless_unknown(
+                    max, [engine.facts.template_tokens for engine in group.engines.values()]
+                ),
+                context_tokens=_unless_unknown(
+                    min, [engine.facts.context_tokens for engine in group.engines.values()]
+                ),
+                asked_as_it_stands=protocol_name(deployments[group.cell.cell_id]) is None,
             )
         )
         for group in gathered.values()
@@ -229,8 +250,12 @@ def measure(
 class _Gathered:
     """What has come out of a cell so far."""
 
-    def __init__(self, cell: Cell, earlier: Sequence[RequestRecord]) -> None:
+    def __init__(
+        self, cell: Cell, earlier: Sequence[RequestRecord], engines: Mapping[Side, Engine]
+    ) -> None:
         self.cell = cell
+        self.engines = engines
+        """Those that the cell's deployment asks."""
         self.records = [record for record in earlier if record.phase == "measured"]
         self.left_over = {record.index for record in self.records}
         """Indexes of what an earlier run has measured."""
@@ -259,8 +284,19 @@ class _Gathered:
             else:
                 self._work[side] = self._work[side].plus(work) if side in self._work else work
 
-    def add_held(self, held: Sequence[HeldMemory | None]) -> None:
+    @property
+    def sides(self) -> frozenset[Side]:
+        """The sides that the cell's deployment asks."""
+        return frozenset(self.engines)
+
+    @property
+    def watched(self) -> list[Engine]:
+        """Those of its engines that were started here."""
+        return [engine for engine in self.engines.values() if engine.pid is not None]
+
+    def add_held(self) -> None:
         """Takes what one server holds; of several nobody knows whether they share a card."""
+        held = [e.held_memory() for e in self.engines.values() if not e.facts.remote]
         now = held[0] if len(held) == 1 else None
         if now is not None and (self.held is None or now.vram_bytes > self.held.vram_bytes):
             self.held = now
@@ -377,36 +413,38 @@ class EnginesVram:
     """The GPU memory of all engines, from now until the end of the block."""
 
     def __init__(self, engines: Mapping[Side, Engine]) -> None:
-        self._trees = [
-            TreeVram(engine.pid)
-            for engine in engines.values()
+        self._trees: dict[Side, TreeVram] = {
+            side: TreeVram(engine.pid)
+            for side, engine in engines.items()
             if engine.pid is not None and engine.facts.has_gpu is not False
-        ]
-        ours = any(engine.pid is not None for engine in engines.values())
-        self._why_none = NO_ACCELERATOR if ours else NOT_OURS
+        }
+        self._ours = {side for side, engine in engines.items() if engine.pid is not None}
 
     def __enter__(self) -> None:
         self.sample()
 
     def __exit__(self, *_: object) -> None:
-        for tree in self._trees:
+        for tree in self._trees.values():
             tree.close()
 
     def sample(self) -> None:
         """Looks now."""
-        for tree in self._trees:
+        for tree in self._trees.values():
             tree.sample()
 
     def sample_beside(self) -> None:
         """Looks now, unless the last look was too short a while ago."""
-        for tree in self._trees:
+        for tree in self._trees.values():
             tree.sample_beside()
 
-    def reading(self) -> VramReading:
-        """The peak so far."""
-        if not self._trees:
-            return VramReading(peak_bytes=None, reason=self._why_none)
-        return together([tree.reading() for tree in self._trees])
+    def reading(self, sides: Collection[Side] | None = None) -> VramReading:
+        """The peak so far, of the engines of these sides; None for all."""
+        trees = [tree for side, tree in self._trees.items() if sides is None or side in sides]
+        if not trees:
+            ours = self._ours if sides is None else self._ours.intersection(sides)
+            why = NO_ACCELERATOR if ours else NOT_OURS
+            return VramReading(peak_bytes=None, reason=why)
+        return together([tree.reading() for tree in trees])
 
 
 def _allow_connections(cells: Sequence[Cell]) -> None:

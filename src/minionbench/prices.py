@@ -1,16 +1,25 @@
 """What calls cost: tokens of each kind times their price.
 
-Prices are given by the user. Local calls cost nothing here; their energy is another figure.
+Prices are given by the user. Local calls cost nothing here, by definition: their energy is another
+figure.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from minionbench.errors import UsageError
-from minionbench.exchange import Usage
+from minionbench.exchange import Outcome, Usage
+from minionbench.metrics.value import MetricValue, estimated, skipped
+from minionbench.records import CallRecord, RequestRecord
+from minionbench.stats import LEVEL, Estimate, student_quantile
+from minionbench.units import number_of
+
+METRIC = "cost_usd"
 
 TOKENS_PER_PRICE = 1_000_000
 """Prices are per million tokens, as every provider lists them."""
@@ -71,3 +80,83 @@ def cost_usd(usage: Usage | None, price: Price) -> float | None:
         + usage.completion_tokens * price.output_usd
     )
     return total / TOKENS_PER_PRICE
+
+
+_FREE = (
+    Outcome.NOT_SENT,
+    Outcome.CONNECT_FAILED,
+    Outcome.CONNECT_TIMEOUT,
+    Outcome.TLS_FAILED,
+    Outcome.HTTP_ERROR,
+)
+"""Outcomes of calls that no provider charges for."""
+
+
+def request_cost_usd(record: RequestRecord, price: Price) -> float | None:
+    """What a request's remote calls cost; None where one of them was not counted."""
+    costs = [_call_cost(call, price) for call in record.calls if call.side == "remote"]
+    known = [cost for cost in costs if cost is not None]
+    return math.fsum(known) if len(known) == len(costs) else None
+
+
+def _call_cost(call: CallRecord, price: Price) -> float | None:
+    cost = cost_usd(call.reply.usage, price)
+    return 0.0 if cost is None and call.reply.outcome in _FREE else cost
+
+
+def item_costs(records: Sequence[RequestRecord], price: Price) -> dict[str, float | None]:
+    """The mean cost of each item's measured requests; None where one was not counted."""
+    items: dict[str, list[float | None]] = {}
+    for record in records:
+        if record.phase == "measured" and record.outcome is not Outcome.NOT_SENT:
+            items.setdefault(record.item_id, []).append(request_cost_usd(record, price))
+    return {
+        item: None if None in costs else math.fsum(c or 0.0 for c in costs) / len(costs)
+        for item, costs in items.items()
+    }
+
+
+def cost_metric(
+    records: Sequence[RequestRecord], price: Price | None, *, level: float = LEVEL
+) -> MetricValue:
+    """`cost_usd` of a cell: what one request cost on average, failed ones included.
+
+    Formula: the mean over items of the mean over an item's requests; the interval is Student's t
+    over items. Skipped where no price was given, or a call was not counted.
+    """
+    if price is None:
+        return skipped(METRIC, "no price was given (--remote-price)")
+    items = item_costs(records, price)
+    if not items:
+        return skipped(METRIC, "no request was measured")
+    about: dict[str, Any] = {
+        "per": "request",
+        "price_usd_per_million": msgspec.to_builtins(price),
+        "local": "costs nothing here, by definition: its energy is another figure",
+    }
+    known = [cost for cost in items.values() if cost is not None]
+    if len(known) < len(items):
+        missing = number_of(len(items) - len(known), "item")
+        return skipped(METRIC, f"the server did not count all tokens of {missing}", **about)
+    return estimated(METRIC, _mean_estimate(known, level), **about)
+
+
+def _mean_estimate(values: Sequence[float], level: float) -> Estimate:
+    n = len(values)
+    mean = math.fsum(values) / n
+    low = high = note = None
+    if n >= 2:
+        spread = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1) / n)
+        reach = student_quantile((1 + level) / 2, n - 1) * spread
+        low, high = max(mean - reach, 0.0), mean + reach
+    else:
+        note = "one item has no spread: an interval needs at least 2"
+    return Estimate(
+        point=mean,
+        low=low,
+        high=high,
+        level=level,
+        n=n,
+        method="mean over items, Student's t",
+        note=note,
+    )

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from minionbench.assembly import document, measured_candidate, stamp_source, unmeasured_candidate
-from minionbench.engines.engine import EngineFacts
+from minionbench.assembly import (
+    document,
+    measured_candidates,
+    stamp_source,
+    unmeasured_candidate,
+)
 from minionbench.errors import MinionbenchError, SchemaError, UsageError
 from minionbench.exchange import Outcome
 from minionbench.measuring import NOT_OURS, Cell, Measured
 from minionbench.meters.memory import MemoryReading
 from minionbench.meters.vram import VramReading
 from minionbench.records import RequestRecord
-from minionbench.run_plan import RunPlan, read_plan
+from minionbench.run_plan import PlannedCandidate, RunPlan, read_plan
 from minionbench.schema import BenchmarkCandidate, BenchmarkRun, MetricResult
 from minionbench.store import (
     AUTOBENCH_PLAN,
@@ -126,7 +130,8 @@ def _records(folder: Path, plan: RunPlan) -> tuple[list[RequestRecord], bool]:
                 f"{path} is not the journal of {RUN_PLAN} beside it: request {record.index} of "
                 f"cell {record.cell} is not in the plan, or is there twice"
             )
-    if records and plan.engine is None:
+    asked = {side for candidate in plan.candidates for side in candidate.sides}
+    if records and asked - plan.engines.keys():
         raise SchemaError(f"{folder / RUN_PLAN} names no engine, but requests were answered")
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -138,51 +143,49 @@ def _records(folder: Path, plan: RunPlan) -> tuple[list[RequestRecord], bool]:
 def _document(
     plan: RunPlan, records: Sequence[RequestRecord], folder: RunFolder, how: str
 ) -> BenchmarkRun:
-    candidate, stamps = _candidate(plan, records, folder)
-    return document(plan, candidate, finished=False, stamps=stamps, notes=[how])
+    candidates, stamps = _candidates(plan, records, folder)
+    return document(plan, candidates, finished=False, stamps=stamps, notes=[how])
 
 
-def _candidate(
+def _candidates(
     plan: RunPlan, records: Sequence[RequestRecord], folder: RunFolder
-) -> tuple[BenchmarkCandidate, str | None]:
-    """The candidate, and where its receive stamps came from."""
-    if not records or plan.engine is None:
+) -> tuple[list[BenchmarkCandidate], str | None]:
+    """The candidates, and where their receive stamps came from."""
+    if not records:
         failed = MetricResult.error("the run ended before a request had finished")
-        return unmeasured_candidate(plan.factors, failed), None
+        return [unmeasured_candidate(one.factors, failed) for one in plan.candidates], None
     of_cell: dict[str, list[RequestRecord]] = {cell.cell_id: [] for cell in plan.cells}
     for record in records:
         of_cell[record.cell].append(record)
-    measured = [_measured(cell.cell(), of_cell, plan, plan.engine) for cell in plan.cells]
-    candidate = measured_candidate(
-        measured,
-        plan.factors,
-        plan.engine,
-        folder.journal().finish(),
-        plan.settings,
-        cold=plan.cold,
-    )
-    return candidate, stamp_source(measured)
+    planned = {cell.cell_id: cell.cell() for cell in plan.cells}
+    measured = [
+        _measured(planned[cell_id], of_cell[cell_id], plan, candidate)
+        for candidate in plan.candidates
+        for cell_id in candidate.cells
+    ]
+    return measured_candidates(measured, plan, folder.journal().finish()), stamp_source(measured)
 
 
 def _measured(
     cell: Cell,
-    of_cell: Mapping[str, Sequence[RequestRecord]],
+    records: Sequence[RequestRecord],
     plan: RunPlan,
-    engine: EngineFacts,
+    candidate: PlannedCandidate,
 ) -> Measured:
-    records = of_cell[cell.cell_id]
-    no_memory = NO_MEMORY if engine.embedded else NOT_OURS
+    embedded = [one for one in candidate.engines(plan.engines).values() if one.embedded]
+    no_memory = NO_MEMORY if embedded else NOT_OURS
     whole = _finished(records) == cell.repeats * len(cell.requests)
     return Measured(
         cell=cell,
         records=tuple(records),
         facts=RunFacts(
-            engine_local=True if engine.embedded else None,
-            pinned=engine.free_cpus is not None if engine.embedded else None,
+            engine_local=True if embedded else None,
+            pinned=all(one.free_cpus is not None for one in embedded) if embedded else None,
             interrupted=True,
             planned_requests=cell.repeats * len(cell.requests),
             cold_expected=plan.cold,
-            reasoning_asked=plan.factors.reasoning,
+            asked_as_it_stands=candidate.factors.protocol is None,
+            reasoning_asked=candidate.factors.reasoning if len(candidate.sides) == 1 else None,
         ),
         memory=MemoryReading(peak_bytes=None, reason=no_memory),
         vram=VramReading(peak_bytes=None, reason=no_memory),

@@ -7,7 +7,7 @@ on what, by which command. It holds no text of a prompt, no key and no URL's pas
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -18,16 +18,17 @@ import pydantic
 from minionbench import __version__
 from minionbench.engines.engine import EngineFacts
 from minionbench.errors import SchemaError, SetupError, UsageError
-from minionbench.exchange import Limits, Request
+from minionbench.exchange import Limits, Request, Side
 from minionbench.load import ClosedLoop, Load, OpenLoop
 from minionbench.measuring import Cell
+from minionbench.prices import Price
 from minionbench.schema import Factors, SystemInfo
 from minionbench.schema.complaint import schema_error
 from minionbench.schema.part import Part
 from minionbench.store import RUN_PLAN
 from minionbench.system import GitFacts
 
-FORMAT = 1
+FORMAT = 2
 """Form of the plan; one of another form is not read."""
 CONSTANT = float("inf")
 """Burstiness of arrivals at a constant gap; JSON has no infinity, so that it is null there."""
@@ -97,6 +98,34 @@ class PlannedCell(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         )
 
 
+class PlannedCandidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A deployment of the plan."""
+
+    cells: tuple[str, ...]
+    """Ids of its cells, in their order."""
+    sides: tuple[Side, ...]
+    """The sides that its calls go to."""
+    factors_json: msgspec.Raw
+    settings: dict[str, Any]
+    """Settings that its cells have in common, as the document shows them."""
+    price: Price | None = None
+    """Of the remote side; None where none was given."""
+
+    @classmethod
+    def of(cls, factors: Factors, **fields: Any) -> PlannedCandidate:
+        """The deployment as the plan has it."""
+        return cls(factors_json=_raw(factors), **fields)
+
+    @property
+    def factors(self) -> Factors:
+        """What is measured."""
+        return _part(Factors, self.factors_json)
+
+    def engines(self, serving: Mapping[Side, EngineFacts]) -> dict[Side, EngineFacts]:
+        """Those of the engines that this deployment asks."""
+        return {side: serving[side] for side in self.sides}
+
+
 class RunPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All that a run's document says and its records do not."""
 
@@ -110,30 +139,24 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     seed: int
     git: GitFacts
     system_json: msgspec.Raw
-    factors_json: msgspec.Raw
-    engine: EngineFacts | None = None
-    """None while no engine serves yet."""
+    engines: dict[Side, EngineFacts] = {}
+    """What serves each side; nothing while no engine serves yet."""
+    candidates: tuple[PlannedCandidate, ...]
     cells: tuple[PlannedCell, ...]
-    settings: dict[str, Any]
-    """Settings that all cells have in common, as the document shows them."""
+    """Of all candidates, in the order in which they are measured."""
     cold: bool | None
     """Whether the prefix cache is to be cold; None where that was not asked for."""
 
     @classmethod
-    def drawn(
-        cls, cells: Sequence[Cell], system: SystemInfo, factors: Factors, **fields: Any
-    ) -> RunPlan:
-        """The plan of a run before its engine serves."""
-        return cls(
-            system_json=_raw(system),
-            factors_json=_raw(factors),
-            cells=tuple(map(PlannedCell.of, cells)),
-            **fields,
-        )
+    def drawn(cls, cells: Sequence[Cell], system: SystemInfo, **fields: Any) -> RunPlan:
+        """The plan of a run before its engines serve."""
+        return cls(system_json=_raw(system), cells=tuple(map(PlannedCell.of, cells)), **fields)
 
-    def with_engine(self, engine: EngineFacts, factors: Factors) -> RunPlan:
-        """The plan when the engine serves; what is known of it belongs to the factors too."""
-        return msgspec.structs.replace(self, engine=engine, factors_json=_raw(factors))
+    def with_engines(
+        self, engines: Mapping[Side, EngineFacts], candidates: Sequence[PlannedCandidate]
+    ) -> RunPlan:
+        """The plan when the engines serve; what is known of them belongs to the factors too."""
+        return msgspec.structs.replace(self, engines=dict(engines), candidates=tuple(candidates))
 
     @property
     def started(self) -> datetime:
@@ -144,11 +167,6 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def system(self) -> SystemInfo:
         """The machine."""
         return _part(SystemInfo, self.system_json)
-
-    @property
-    def factors(self) -> Factors:
-        """What is measured."""
-        return _part(Factors, self.factors_json)
 
     def encoded(self) -> bytes:
         """The plan as a file holds it."""
@@ -174,9 +192,14 @@ def read_plan(folder: Path) -> RunPlan:
             raise SchemaError(f"it is of form {form}, and this version reads {FORMAT}")
         plan = _decode(content)
         # Held to the document's rules now, so that a damaged plan is not found out half-way.
-        plan.system, plan.factors  # noqa: B018 - the properties check what they read
+        plan.system  # noqa: B018 - the property checks what it reads
         for cell in plan.cells:
             cell.cell()
+        for candidate in plan.candidates:
+            candidate.factors  # noqa: B018 - as above
+        planned = [cell_id for candidate in plan.candidates for cell_id in candidate.cells]
+        if planned != [cell.cell_id for cell in plan.cells]:
+            raise SchemaError("its cells are not those of its candidates")
         if plan.started.tzinfo is None:
             raise SchemaError(f"its instant {plan.timestamp} has no offset")
     except pydantic.ValidationError as error:

@@ -237,7 +237,7 @@ def test_a_model_that_needs_more_memory_than_allowed_is_refused_with_the_figures
     outcome = measured(path, tmp_path, Procedure(metrics=("latency_ms",), memory_limit_bytes=1_000))
     (model,) = outcome.run.candidates
     assert "was not started" in why(model)
-    assert "--memory-limit allows 0 MB" in why(model)
+    assert "--memory-limit allows 0.000954 MB" in why(model)
 
 
 def needed_mb(model: Path, folder: Path) -> int:

@@ -9,10 +9,13 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
 
+from minionbench.cli.simulate import addresses
+from minionbench.simulator import Simulator, SimulatorSettings
 from minionbench.simulator.log import read_line
 from tests.cli.calling import call, start
 
@@ -63,6 +66,21 @@ def test_answers_come_from_a_file(tmp_path: Path) -> None:
     path.write_text('[{"match": "capital of (\\\\w+)", "answer": "of \\\\1", "expand": true}]')
     with simulating("--answers", str(path), "--any-model") as (_, url):
         assert ask(url, "the capital of France?") == "of France"
+
+
+@pytest.mark.parametrize(
+    ("server", "spoken"),
+    [
+        ("openai", ["OpenAI"]),
+        ("anthropic", ["Anthropic"]),
+        ("ollama", ["OpenAI", "Anthropic", "Ollama"]),
+    ],
+)
+def test_it_names_the_protocols_that_it_speaks_and_no_others(
+    server: Any, spoken: list[str]
+) -> None:
+    with Simulator(SimulatorSettings(server=server)) as simulator:
+        assert re.findall(r"(\w+): http", addresses(simulator)) == spoken
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from minionbench.cli.table import MOST_CANDIDATES, count, report
-from minionbench.schema import BenchmarkRun, MetricResult, registry_metrics
+from minionbench.schema import BenchmarkRun, Factors, MetricResult, registry_metrics
 from tests.cli import sample
 
 HERE = Path("runs") / f"{sample.RUN_ID}.json"
@@ -101,6 +101,22 @@ def test_durations_from_a_second_on_are_in_seconds() -> None:
     (units,) = [line for line in lines if "tokens/s" in line]
     assert units.split() == ["s", "ms", "tokens/s", "ms"]
     assert any("12.5" in line for line in lines)
+
+
+def test_where_a_model_reasoned_its_first_visible_token_stands_in_the_table() -> None:
+    hidden = sample.cell(
+        "decode",
+        ttft_s=MetricResult.skipped("the server hid it"),
+        ttfo_s=sample.measured(0.2, 0.1, 0.3, reasoning={"streamed": 0, "hidden": 30}),
+    )
+    factors = Factors(deployment="remote", model="m", reasoning=True)
+    lines = plain(sample.run(sample.candidate(hidden, factors=factors)))
+    assert any(line.endswith(" · reasoning") for line in lines)
+    (head,) = [line for line in lines if line.startswith("  workload")]
+    assert head.split()[2:5] == ["TTFT", "TTFO", "total"]
+    (row,) = [line for line in lines if line.startswith("  decode")]
+    assert row.split()[2:4] == ["–", "200"]
+    assert max(map(len, lines)) <= 80
 
 
 def test_what_is_missing_is_a_dash_with_its_reason_and_a_failure_comes_first() -> None:

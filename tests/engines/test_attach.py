@@ -264,6 +264,13 @@ def test_an_unknown_model_of_a_server_without_a_list_is_told() -> None:
         assert "The model `n` does not exist" in failure(f"{url}/v1", "n")
 
 
+def test_a_server_without_the_chat_route_is_told_with_what_else_there_is() -> None:
+    with server({"GET /v1/models": listing("m")}) as (url, _):
+        message = failure(url)
+    assert "refuses a trial request for m: HTTP 404: no such route. " in message
+    assert "--raw" in message and "--dialect responses" in message and "-m anthropic/" in message
+
+
 def test_a_trial_request_without_an_answer_is_noted_and_no_more() -> None:
     busy = (503, {"error": {"message": "busy"}})
     with server(serving(**{"POST /v1/chat/completions": busy})) as (url, _):
@@ -340,8 +347,10 @@ def test_a_cache_that_can_be_emptied_is_emptied_before_each_phase() -> None:
     routes = serving("sglang", **{"POST /flush_cache": (200, b"Cache flushed.")})
     with server(routes) as (url, asked):
         attached = attach(url, None, EngineSettings())
-        assert attached.facts.cold_by == "POST /flush_cache before each repeat"
-        assert not attached.endpoint.unique_prefix
+        assert attached.facts.cold_by == (
+            "a unique beginning of each prompt, and POST /flush_cache before each repeat"
+        )
+        assert attached.endpoint.unique_prefix, "requests of one repeat may begin alike"
         before = [one.what for one in asked].count("POST /flush_cache")
         assert attached.forget_prompts() is None
         assert [one.what for one in asked].count("POST /flush_cache") == before + 1

@@ -301,6 +301,14 @@ def test_no_server_is_told_with_the_commands_that_help() -> None:
     assert message.endswith("Start it with `ollama serve`, then `ollama pull llama3.2`")
 
 
+def test_a_server_that_is_busy_is_not_said_to_be_another() -> None:
+    with (
+        server({"GET /api/version": (503, {"error": "overloaded"})}) as (url, _),
+        pytest.raises(DeploymentError, match=r"at present \(HTTP 503: overloaded\)"),
+    ):
+        attach_ollama("m", EngineSettings(), {"OLLAMA_HOST": url})
+
+
 @pytest.mark.parametrize("page", [(200, b"<html>Sign in</html>"), (404, {"error": "no"}), (200, 3)])
 def test_what_is_not_ollama_is_told(page: Any) -> None:
     with (

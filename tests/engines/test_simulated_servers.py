@@ -15,6 +15,9 @@ from minionbench.simulator.settings import SimulatedModel, SimulatorSettings
 from minionbench.simulator.simulator import Simulator
 from tests.test_measuring import cell
 
+UNIQUE = "a unique beginning of each prompt"
+EMPTIED = f"{UNIQUE}, and POST {{}} before each repeat"
+
 
 def measured(engine: Engine, *, reasoning: bool | None = None) -> Measured:
     (outcome,) = measure(
@@ -35,10 +38,10 @@ def measured(engine: Engine, *, reasoning: bool | None = None) -> Measured:
 @pytest.mark.parametrize(
     ("simulated", "name", "cold_by", "figures"),
     [
-        ("vllm", "vllm", "POST /reset_prefix_cache before each repeat", {"ttft_s", "queue_s"}),
-        ("sglang", "sglang", "POST /flush_cache before each repeat", {"ttft_s", "itl_s"}),
+        ("vllm", "vllm", EMPTIED.format("/reset_prefix_cache"), {"ttft_s", "queue_s"}),
+        ("sglang", "sglang", EMPTIED.format("/flush_cache"), {"ttft_s", "itl_s"}),
         ("llamacpp", "llama.cpp", "cache_prompt: false", {"itl_s", "prompt_tokens"}),
-        ("lmstudio", "lm-studio", "a unique beginning of each prompt", set()),
+        ("lmstudio", "lm-studio", UNIQUE, set()),
     ],
 )
 def test_each_kind_is_known_kept_cold_and_heard(

@@ -19,6 +19,7 @@ from minionbench.exchange import (
     Reply,
     Secret,
 )
+from minionbench.metrics.request import hides_reasoning
 from minionbench.wire.dialect import dialect
 from minionbench.wire.reading import Grammar, Reading
 from tests.wire.streams import (
@@ -280,7 +281,7 @@ def test_any_bytes_become_a_reply_that_can_be_stored(
     reply = dialect(name).reply(exchange, ENDPOINT)
     assert (reply.outcome is Outcome.OK) == (reply.failure is None)
     assert msgspec.json.decode(msgspec.json.encode(reply), type=Reply) == reply
-    if status != 200 or outcome is not None:
+    if outcome is not None or (status is not None and status >= 300):
         assert reply.outcome is not Outcome.OK
 
 
@@ -398,3 +399,22 @@ def test_where_a_server_sends_no_closing_mark_its_finish_reason_closes(name: str
     holds(read(name, *events[:-1], endpoint=endpoint), name, said)
     assert read(name, *events[:-1]).outcome is Outcome.MISSING_END
     assert read(name, *events[:1], endpoint=endpoint).outcome is Outcome.MISSING_END
+
+
+@pytest.mark.parametrize("name", ["openai", "anthropic", "ollama"])
+def test_a_summary_of_reasoning_is_text_but_no_tokens_arrival(name: str) -> None:
+    said = Said(
+        (("reasoning", "let "), ("reasoning", "me see"), ("visible", "7"), ("visible", "!"))
+    )
+    frames = written(name, said, Hand())
+    plain = read(name, *frames)
+    assert plain.first_reasoning_ns is not None
+    assert not plain.summarised
+    told = read(name, *frames, endpoint=Endpoint("http://h", "m", manners=Manners(summarised=True)))
+    assert told.outcome is Outcome.OK
+    assert (told.text, told.reasoning) == (plain.text, plain.reasoning) == ("7!", "let me see")
+    assert told.summarised
+    assert told.first_reasoning_ns is None
+    assert told.event_ns == plain.event_ns[2:]
+    assert hides_reasoning(told)
+    assert not hides_reasoning(plain)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from minionbench.errors import UsageError
-from minionbench.exchange import Reasoning, ReasoningSwitch
-from minionbench.wire.reasoning import reasoning_fields
+from minionbench.exchange import Endpoint, Limits, Manners, Reasoning, ReasoningSwitch
+from minionbench.wire.reasoning import generated_tokens, reasoning_fields
 
 ON, OFF = Reasoning(on=True), Reasoning(on=False)
 LOW = Reasoning(on=True, effort="low", budget_tokens=2_000)
@@ -65,3 +65,24 @@ def test_the_switch_is_set_as_the_server_takes_it(
 def test_a_degree_is_refused_where_there_is_only_on_and_off(switch: ReasoningSwitch) -> None:
     with pytest.raises(UsageError, match="no degree such as 'low'"):
         reasoning_fields(LOW, switch)
+
+
+@pytest.mark.parametrize(
+    ("limits", "goes_on", "reasoning", "tokens"),
+    [
+        (Limits(max_output_tokens=100), True, None, 100),
+        (Limits(max_output_tokens=100), True, OFF, 100),
+        (Limits(max_output_tokens=100), True, LOW, 2_100),
+        (Limits(forced_output_tokens=20), True, LOW, 20),
+        (Limits(forced_output_tokens=20), False, None, 20),
+        (Limits(forced_output_tokens=20), False, LOW, 2_020),
+        (Limits(), True, LOW, None),
+    ],
+)
+def test_reasoning_has_its_budget_on_top_but_where_a_length_is_forced(
+    limits: Limits, goes_on: bool, reasoning: Reasoning | None, tokens: int | None
+) -> None:
+    """What cannot be forced is a limit of the answer: reasoning must not use it up."""
+    manners = Manners(ignores_end=goes_on, switch="thinking_budget")
+    endpoint = Endpoint("http://localhost", "m", manners=manners, reasoning=reasoning)
+    assert generated_tokens(limits, endpoint) == tokens

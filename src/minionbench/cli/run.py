@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from minionbench.cli.progress import Progress
     from minionbench.deployments.single import Local, Remote
     from minionbench.engines.families import LocalQuant
-    from minionbench.experiment import RunOutcome, RunSettings
+    from minionbench.experiment import RunOutcome
+    from minionbench.protocols.chunking import Chunking
+    from minionbench.protocols.hybrid import Hybrid, Protocols
+    from minionbench.run_settings import Measurable, RunSettings
 
 WORKLOADS = ("prefill", "balanced", "decode")
 """What is measured when nothing else is asked for."""
@@ -121,6 +124,7 @@ def parse_quant(text: str | None) -> LocalQuant | None:
 
 
 WHAT = partial(click.option, cls=GroupedOption, group="What is measured")
+HYBRID = partial(click.option, cls=GroupedOption, group="A local and a remote model together")
 LENGTH = partial(click.option, cls=GroupedOption, group="Requests")
 SERVER = partial(click.option, cls=GroupedOption, group="A server that runs already")
 ENGINE = partial(click.option, cls=GroupedOption, group="The embedded engine")
@@ -153,9 +157,10 @@ OUTPUT = partial(click.option, cls=GroupedOption, group="Results")
     "-d",
     "--deployment",
     metavar="KIND",
-    help="local, or remote: prompts leave this machine.  [default: what the model's name says]",
+    help="local; remote: prompts leave this machine; or hybrid.  [default: what the model's name "
+    "says]",
 )
-@WHAT("--remote-model", metavar="MODEL", help="The model of a remote deployment, as with -m.")
+@WHAT("--remote-model", metavar="MODEL", help="The remote model, or a hybrid's, as with -m.")
 @WHAT(
     "--quant",
     metavar="WHICH",
@@ -175,6 +180,36 @@ OUTPUT = partial(click.option, cls=GroupedOption, group="Results")
     help="For reasoning, apart from the answer's.",
 )
 @WHAT("--dataset", metavar="PATH", help="Take the items of a workload from a data set on disk.")
+@HYBRID("--protocol", metavar="NAME", help="minion or minions.  [default: minion]")
+@HYBRID(
+    "--protocols",
+    multiple=True,
+    callback=split_commas,
+    metavar="NAME[,NAME]",
+    help="Compare local, remote, minion, minions, rag on the same items; all for all of them.",
+)
+@HYBRID("--remote-url", metavar="URL", help="Of a server for the remote side.")
+@HYBRID(
+    "--remote-price",
+    metavar="IN[,CACHED],OUT",
+    help="Of the remote model, in dollars per million tokens.",
+)
+@HYBRID("--max-rounds", type=COUNT, metavar="N", help="Of a protocol.  [default: 3]")
+@HYBRID("--samples", type=COUNT, metavar="N", help="MinionS: per job.  [default: 1]")
+@HYBRID(
+    "--chunk-by",
+    type=click.Choice(["section", "page", "paragraph", "characters"]),
+    help="MinionS: how a document is cut.  [default: section]",
+)
+@HYBRID("--chunk-size", type=COUNT, metavar="N", help="In characters.  [default: 3000]")
+@HYBRID("--preselect", type=COUNT, metavar="K", help="MinionS: use the best K chunks by BM25.")
+@HYBRID("--retrieve", type=COUNT, metavar="K", help="rag: chunks that are sent.  [default: 5]")
+@HYBRID(
+    "--slots",
+    type=COUNT,
+    metavar="N",
+    help="Requests that the local server does at once.  [default: 4 per stream for MinionS]",
+)
 @LENGTH(
     "-n",
     "--num-requests",
@@ -313,6 +348,17 @@ def run_settings(
     model: str | None,
     deployment: str | None,
     remote_model: str | None,
+    protocol: str | None,
+    protocols: tuple[str, ...],
+    remote_url: str | None,
+    remote_price: str | None,
+    max_rounds: int | None,
+    samples: int | None,
+    chunk_by: str | None,
+    chunk_size: int | None,
+    preselect: int | None,
+    retrieve: int | None,
+    slots: int | None,
     quant: str | None,
     reasoning: bool | None,
     reasoning_effort: str | None,
@@ -358,6 +404,7 @@ def run_settings(
     from minionbench.exchange import Timeouts
     from minionbench.experiment import RunSettings
     from minionbench.load import ClosedLoop
+    from minionbench.prices import Price
     from minionbench.store import read_item_ids
     from minionbench.workloads.catalog import workload
     from minionbench.workloads.items import has_any
@@ -371,23 +418,58 @@ def run_settings(
         "total_s": timeout_total,
     }
     counts = {"num_requests": num_requests, "repeats": repeats, "warmup": warmup}
-    engine = EngineSettings(
-        threads=threads,
-        context_tokens=context,
-        gpu_layers=gpu_layers,
-        api_key_env=api_key_env,
-        key_from=key_from,
-        dialect=dialect,
-        insecure=insecure,
-        headers=tuple(map(parse_header, headers)),
-        extra_body=parse_body(extra_body),
-        raw=raw,
-        cache_prompt=warm_prefix,
-        pull=pull,
-        fresh=fresh,
-        timeouts=Timeouts(**given(timeouts)),
+    both: dict[str, Any] = {
+        "raw": raw,
+        "cache_prompt": warm_prefix,
+        "timeouts": Timeouts(**given(timeouts)),
         **given({"start_timeout_s": timeout_start}),
+    }
+    here: dict[str, Any] = {
+        "threads": threads,
+        "context_tokens": context,
+        "gpu_layers": gpu_layers,
+        "slots": slots,
+        "pull": pull,
+        "fresh": fresh,
+    }
+    reached: dict[str, Any] = {
+        "api_key_env": api_key_env,
+        "key_from": key_from,
+        "dialect": dialect,
+        "insecure": insecure,
+        "headers": tuple(map(parse_header, headers)),
+        "extra_body": parse_body(extra_body),
+    }
+    of_protocols = given(
+        {
+            "max_rounds": max_rounds,
+            "samples": samples,
+            "chunking": chunking(chunk_by, chunk_size),
+            "preselect": preselect,
+            "k": retrieve,
+        }
     )
+    two = deployment == "hybrid" or bool(protocols)
+    if two:
+        chosen_deployment: Measurable = hybrid(
+            deployment, model, remote_model, protocol, protocols, url, remote_url, of_protocols
+        )
+        # How a server is reached is said of the one that is far away.
+        engine = EngineSettings(**both, **here)
+        remote_engine = EngineSettings(**both, **reached)
+        if workloads == WORKLOADS:
+            # Of the three only this one has documents.
+            workloads = WORKLOADS[:1]
+    else:
+        for flag, value in (
+            ("--protocol", protocol),
+            ("--remote-url", remote_url),
+            *((f"--{name.replace('_', '-')}", value) for name, value in of_protocols.items()),
+        ):
+            if value is not None:
+                raise UsageError(f"{HYBRID_FLAGS.get(flag, flag)} goes with -d hybrid")
+        chosen_deployment = where(deployment, model, remote_model, url, quant)
+        engine, remote_engine = EngineSettings(**both, **here, **reached), None
     chosen = tuple(
         workload(name, input_tokens=input_tokens, output_tokens=output_tokens, dataset=dataset)
         for name in workloads
@@ -405,20 +487,69 @@ def run_settings(
     return RunSettings(
         workloads=chosen,
         items=item_ids,
-        deployment=where(deployment, model, remote_model, url, quant),
+        deployment=chosen_deployment,
         quant=parse_quant(quant),
         reasoning=reasoning,
         reasoning_effort=reasoning_effort,
         reasoning_budget=reasoning_budget,
+        remote_price=None if remote_price is None else Price.parse(remote_price),
         max_total_tokens=max_tokens_total,
         seed=seed,
         load=ClosedLoop(concurrency=concurrency),
         engine=engine,
+        remote_engine=remote_engine,
         keep_text=not no_text,
         output_dir=output_dir,
         dry_run=dry_run,
         **given(counts),
     )
+
+
+HYBRID_FLAGS = {"--chunking": "--chunk-by", "--k": "--retrieve"}
+"""Flags whose settings are called otherwise."""
+
+
+def chunking(by: str | None, size: int | None) -> Chunking | None:
+    """How documents are to be cut; None where nothing was said of it."""
+    if by is None and size is None:
+        return None
+    from minionbench.protocols.chunking import Chunking
+
+    return Chunking(**given({"by": by, "size": size}))
+
+
+def hybrid(
+    deployment: str | None,
+    model: str | None,
+    remote_model: str | None,
+    protocol: str | None,
+    protocols: tuple[str, ...],
+    url: str | None,
+    remote_url: str | None,
+    settings: dict[str, Any],
+) -> Hybrid | Protocols:
+    """A local and a remote model together, by one protocol or compared over several.
+
+    Raises UsageError for flags that contradict each other.
+    """
+    from minionbench.protocols.catalog import ALL
+    from minionbench.protocols.hybrid import Hybrid, Protocols
+
+    if deployment not in (None, "hybrid"):
+        raise UsageError(f"--protocols compares deployments: leave out -d {deployment}")
+    if not protocols:
+        return Hybrid(
+            model,
+            remote_model,
+            protocol or "minion",
+            url=url,
+            remote_url=remote_url,
+            **settings,
+        )
+    if protocol is not None:
+        raise UsageError("--protocol names one, --protocols several: give one of the two")
+    names = ALL if protocols == ("all",) else protocols
+    return Protocols(model, remote_model, names, url=url, remote_url=remote_url, **settings)
 
 
 def where(
@@ -436,10 +567,12 @@ def where(
     from minionbench.deployments.single import Local, Remote
 
     if deployment not in (None, "local", "remote"):
-        raise UsageError(f"There is no deployment {deployment!r}; there are local and remote")
+        raise UsageError(
+            f"There is no deployment {deployment!r}; there are local, remote and hybrid"
+        )
     if remote_model is not None:
         if deployment == "local":
-            raise UsageError("--remote-model goes with -d remote")
+            raise UsageError("--remote-model goes with -d remote or -d hybrid")
         if model not in (None, remote_model):
             raise UsageError("-m and --remote-model name two models; one is measured at a time")
         return Remote(remote_model, url=url)

@@ -348,11 +348,20 @@ def read_settings(options: dict[str, Any]) -> SimulatorSettings:
 
 
 def addresses(simulator: Simulator) -> str:
-    """The line that says where the simulator is to be found."""
-    return (
-        f"listening on {simulator.base_url} (OpenAI: {simulator.openai_url}; "
-        f"Anthropic: {simulator.anthropic_url}; Ollama: {simulator.ollama_url})"
+    """The line that says where the simulator is to be found, and by which protocols."""
+    from minionbench.simulator.routes import ANSWER_ROUTES
+
+    spoken = (
+        ("OpenAI", "/v1/chat/completions", simulator.openai_url),
+        ("Anthropic", "/v1/messages", simulator.anthropic_url),
+        ("Ollama", "/api/chat", simulator.ollama_url),
     )
+    urls = "; ".join(
+        f"{name}: {url}"
+        for name, route, url in spoken
+        if simulator.settings.server in ANSWER_ROUTES[route].servers
+    )
+    return f"listening on {simulator.base_url} ({urls})"
 
 
 def serve(simulator: Simulator) -> None:

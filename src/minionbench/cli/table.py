@@ -34,6 +34,9 @@ COLUMNS = (
     Column("tokens_per_sec", "decode rate", False),
     Column("tpot_s", "TPOT", True),
 )
+WITH_REASONING = (COLUMNS[0], Column("ttfo_s", "TTFO", True), *COLUMNS[1:3])
+"""Where models reasoned: the first visible token, of which nothing else tells where the reasoning
+was hidden, in the place of TPOT, which the decode rate tells too."""
 
 MOST_NOTES = 5
 """Rules that could not be checked, up to which each is named."""
@@ -141,6 +144,8 @@ def title(candidate: BenchmarkCandidate) -> str:
         parts.append(f"{significant(candidate.file_size_mb)} MB")
     if factors and factors.engine:
         parts.append(factors.engine)
+    if factors and factors.reasoning is not None:
+        parts.append("reasoning" if factors.reasoning else "no reasoning")
     return " · ".join(parts)
 
 
@@ -154,13 +159,14 @@ def count(number: int) -> str:
 
 def figures(cells: Sequence[CellResult]) -> Iterator[str]:
     """The table: a row per cell, its interval in a second row below the value."""
-    units = [unit_of(column, cells) for column in COLUMNS]
-    head = ["workload", "requests", *(column.title for column in COLUMNS)]
+    columns = WITH_REASONING if any(map(reasoned, cells)) else COLUMNS
+    units = [unit_of(column, cells) for column in columns]
+    head = ["workload", "requests", *(column.title for column in columns)]
     under = ["", "", *(name for name, _ in units)]
     rows: list[list[str]] = []
     for cell in cells:
         values, intervals = [printable(cell.workload.name), requests(cell)], ["", ""]
-        for column, (_, factor) in zip(COLUMNS, units, strict=True):
+        for column, (_, factor) in zip(columns, units, strict=True):
             metric = cell.metrics.get(column.metric)
             values.append(value(metric, factor))
             intervals.append(interval(metric, factor))
@@ -169,6 +175,13 @@ def figures(cells: Sequence[CellResult]) -> Iterator[str]:
     yield click.style(lines[0], bold=True)
     yield click.style(lines[1], dim=True)
     yield from lines[2:]
+
+
+def reasoned(cell: CellResult) -> bool:
+    """Whether an answer showed or counted reasoning."""
+    metric = cell.metrics.get("ttfo_s")
+    seen = metric.metadata.get("reasoning") if metric else None
+    return isinstance(seen, dict) and any(seen.get(how) for how in ("streamed", "hidden"))
 
 
 def unit_of(column: Column, cells: Sequence[CellResult]) -> tuple[str, float]:

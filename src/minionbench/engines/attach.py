@@ -144,7 +144,7 @@ def attach(url: str, model: str | None, settings: EngineSettings) -> AttachedEng
         timeouts=settings.timeouts,
         manners=manners,
         insecure=settings.insecure,
-        unique_prefix=cold_by == UNIQUE_PREFIX,
+        unique_prefix=cold_by is not None and not kind.cold_body,
     )
     template_tokens, doubt = _try(endpoint, settings)
     context = context_tokens(asker, kind, chosen) or server.context_tokens
@@ -201,7 +201,7 @@ def describe(url: str, settings: EngineSettings) -> Described:
     kind = look(asker, server.listing)
     cold_by = _cold_in_request(kind) or UNIQUE_PREFIX
     if kind.flush is not None:
-        cold_by = f"POST {kind.flush} where it has that, else by {UNIQUE_PREFIX}"
+        cold_by = f"{UNIQUE_PREFIX}, and POST {kind.flush} where it has that"
     return Described(
         server.base_url,
         kind,
@@ -227,14 +227,18 @@ def _template(kind: ServerKind, asker: Asker, manners: Manners) -> TemplateReaso
 def _cold(
     kind: ServerKind, asker: Asker, settings: EngineSettings
 ) -> tuple[str | None, Flush | None]:
-    """How prompts are kept out of the prefix cache, and the route to be called for that."""
+    """How prompts are kept out of the prefix cache, and the route to be called for that.
+
+    An emptied cache knows nothing of the repeat before; what the requests of one repeat have in
+    common, such as a document, only unique beginnings keep out of it.
+    """
     if settings.cache_prompt:
         return None, None
     in_request = _cold_in_request(kind)
     if in_request is not None:
         return in_request, None
     if kind.flush is not None and _flushed(asker, kind.flush) is None:
-        return f"POST {kind.flush} before each repeat", kind.flush
+        return f"{UNIQUE_PREFIX}, and POST {kind.flush} before each repeat", kind.flush
     return UNIQUE_PREFIX, None
 
 
@@ -276,7 +280,7 @@ def _try(endpoint: Endpoint, settings: EngineSettings) -> tuple[int | None, tupl
     if answer.status in _REFUSALS:
         raise DeploymentError(
             f"The server at {endpoint.base_url} refuses a trial request for {endpoint.model}: "
-            f"{answer.complaint()}"
+            f"{answer.complaint()}{_other_routes(endpoint) if answer.status == 404 else ''}"
         )
     if answer.status != 200:
         return None, (f"A trial request before the run failed: {answer.complaint()}",)
@@ -284,6 +288,15 @@ def _try(endpoint: Endpoint, settings: EngineSettings) -> tuple[int | None, tupl
     usage = document.get("usage") if isinstance(document, dict) else None
     tokens = usage.get("prompt_tokens") if isinstance(usage, dict) else None
     return (tokens if type(tokens) is int and tokens > 0 else None), ()
+
+
+def _other_routes(endpoint: Endpoint) -> str:
+    """What else may be tried where a server does not know the route or the model."""
+    other = "leave out --raw" if endpoint.manners.raw else "try --raw for plain completions"
+    return (
+        f". If it has no such route, {other}, or --dialect responses; a provider's own API is "
+        "reached by its model's name, as -m anthropic/NAME"
+    )
 
 
 def _trial(endpoint: Endpoint) -> tuple[str, dict[str, Any]]:

@@ -67,6 +67,9 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     needed_tokens: int | None = None
     """What the longest request takes with its answer, by the reference tokenizer; None where that
     is not known. Other tokenizers need fewer."""
+    useful_tokens: int | None = None
+    """What a request may take in the course of a protocol, where that is more than it needs: an
+    embedded engine gives as much of it as the model has."""
     raw: bool = False
     """Whether prompts go as plain text, without the chat template of the model."""
     pull: bool = False

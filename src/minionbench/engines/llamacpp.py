@@ -199,7 +199,8 @@ def _child_settings(
         # Where the default may be too short, so that a model that has no more says so at once.
         context_tokens = settings.needed_tokens
     if context_tokens is None:
-        context_tokens = min(DEFAULT_CONTEXT_TOKENS, own or DEFAULT_CONTEXT_TOKENS)
+        useful = max(DEFAULT_CONTEXT_TOKENS, settings.useful_tokens or 0)
+        context_tokens = min(useful, own or DEFAULT_CONTEXT_TOKENS)
     elif own is not None and context_tokens > own:
         raise UsageError(
             f"A context of {number_of(context_tokens, 'token')} was asked for, but {model_path} "

@@ -151,6 +151,11 @@ def version(asker: Asker, model: str = "llama3.2") -> str:
             f"No Ollama server answers at {address(asker)}: {error}. "
             f"Start it with `ollama serve`, then `ollama pull {model}`"
         ) from error
+    if answer.status in (429, *range(500, 600)):
+        raise DeploymentError(
+            f"The server at {address(asker)} does not serve at present ({answer.complaint()}); "
+            "start Ollama anew, or wait until it, or the proxy before it, is ready"
+        )
     said = json_object(answer).get("version")
     if answer.status != 200 or not isinstance(said, str):
         raise DeploymentError(

@@ -69,6 +69,7 @@ class RemoteTraits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             min_tokens_field=self.min_tokens_field,
             schema=self.schema,
             switch=self.switch,
+            summarised=self.summarised,
         )
 
 

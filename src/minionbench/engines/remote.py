@@ -30,8 +30,8 @@ NO_TEMPERATURE = (
     "No temperature was sent, since the model takes none: answers may differ from repeat to repeat"
 )
 SUMMARISED = (
-    "What is shown of its reasoning, if anything, is a summary: ttft_s is then the time to the "
-    "summary's first token, and rates count tokens that were never shown"
+    "What is shown of its reasoning, if anything, is a summary: it is kept as text, but its own "
+    "tokens come unseen, so that ttft_s and rates per token are skipped"
 )
 ANTHROPIC_VERSION = "2023-06-01"
 
@@ -364,7 +364,10 @@ class _Asked(NamedTuple):
                 "that is valid, or say with --key-from where one is"
             )
         if status == 402:
-            raise DeploymentError(f"{title} wants to be paid first ({complaint})")
+            raise DeploymentError(
+                f"{title} wants to be paid first ({complaint}). Add credit to the account, or take "
+                "another key"
+            )
         document = answer.json()
         entries = document.get("data") if isinstance(document, dict) else None
         if status == 200 and isinstance(entries, list):

@@ -6,13 +6,17 @@ one that the request waited for. Those calls, one of each batch, are the critica
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from itertools import groupby
+from typing import Any
 
 import msgspec
 
 from minionbench.exchange import Side
-from minionbench.metrics.request import interval_ns
+from minionbench.metrics.request import NegativeInterval, interval_ns
 from minionbench.records import CallRecord, RequestRecord
+from minionbench.stats import median
 from minionbench.units import seconds
 
 
@@ -108,3 +112,52 @@ def side_use(record: RequestRecord, side: Side) -> SideUse:
         cached_tokens=total("cached_tokens", silence=0) if counted else None,
         reasoning_tokens=total("reasoning_tokens", silence=0) if counted else None,
     )
+
+
+SPLIT = ("total_s", "local_s", "remote_s", "queueing_s", "paused_s", "harness_s")
+"""Parts of a request's time that an account tells."""
+COUNTS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
+
+
+def account(records: Sequence[RequestRecord]) -> dict[str, Any]:
+    """What the measured requests of a cell took, as plain values.
+
+    `calls` and `tokens` are means per request and side; a count is None where a server did not
+    count all of it. `time_s` has the median of each part of a request's time over `requests`; the
+    parts' medians need not add up. `tally` sums what the protocol counted; `abstained` says how
+    often the request ended for which reason without an answer.
+    """
+    measured = [record for record in records if record.phase == "measured"]
+    if not measured:
+        return {}
+    told: dict[str, Any] = {"requests": len(measured), "calls": {}, "tokens": {}}
+    for side in ("local", "remote"):
+        uses = [side_use(record, side) for record in measured]
+        calls = sum(use.calls for use in uses)
+        if calls:
+            told["calls"][side] = calls / len(measured)
+            told["tokens"][side] = {
+                name: _mean([getattr(u, name) for u in uses]) for name in COUNTS
+            }
+    tally: Counter[str] = Counter()
+    for record in measured:
+        tally.update(record.tally or {})
+    if tally:
+        told["tally"] = dict(tally)
+    reasons = Counter(r.abstained.partition(":")[0] for r in measured if r.abstained is not None)
+    if reasons:
+        told["abstained"] = dict(reasons.most_common())
+    try:
+        splits = [split for record in measured if (split := time_split(record)) is not None]
+    except NegativeInterval:
+        splits = []
+    if splits:
+        told["time_s"] = {name: median(getattr(s, name) for s in splits) for name in SPLIT}
+        told["time_s"]["requests"] = len(splits)
+        told["harness_s_per_call"] = median(s.harness_s / s.critical_calls for s in splits)
+    return told
+
+
+def _mean(counts: Sequence[int | None]) -> float | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) / len(counts) if len(known) == len(counts) else None

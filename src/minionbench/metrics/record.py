@@ -8,6 +8,8 @@ of that call.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from minionbench.exchange import Reply
 from minionbench.metrics import request
 from minionbench.metrics.request import Absence, Quantity, interval_ns, outcome_absence
@@ -67,13 +69,25 @@ def ttft_s(record: RequestRecord) -> float | Absence:
 
 @Quantity[RequestRecord, float]
 def ttfo_s(record: RequestRecord) -> float | Absence:
-    """Time from the first call's sending to the first visible token of the answer, in seconds."""
+    """Time from the first call's sending to the first visible token of the answer, in seconds.
+
+    Where the answer is a part of that call's text, as a field of JSON is: to the event that holds
+    the answer's first character, where the decision to give it came before; else to the end of the
+    call, since until then nobody knows that it is one.
+    """
     answering = _speaking(record)
     if isinstance(answering, Absence):
         return answering
     if answering.first_visible_ns is None:
         return Absence.NO_VISIBLE_TOKEN
-    return _since_sent(record, answering.first_visible_ns, "the time to the first output")
+    what = "the time to the first output"
+    if not record.answer_is_part:
+        return _since_sent(record, answering.first_visible_ns, what)
+    at, ends = record.answer_at, answering.visible_ends
+    if at is not None and ends and at < ends[-1] and len(ends) == len(answering.event_ns):
+        return _since_sent(record, answering.event_ns[bisect_right(ends, at)], what)
+    end = answering.end_ns if answering.end_ns is not None else answering.event_ns[-1]
+    return _since_sent(record, end, what)
 
 
 @Quantity[RequestRecord, float]

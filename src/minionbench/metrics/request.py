@@ -38,7 +38,7 @@ class Absence(StrEnum):
     NO_VISIBLE_TOKEN = "the answer holds no visible token"
     NO_USAGE = "the server did not count the generated tokens"
     NO_REASONING = "the answer holds no reasoning"
-    HIDDEN_REASONING = "the server counted reasoning tokens that it did not stream"
+    HIDDEN_REASONING = "the server reasoned without streaming the tokens of its reasoning"
     TOO_SHORT = "the answer holds fewer than two tokens"
     AT_ONCE = "all tokens arrived at once"
     ONE_EVENT = "the answer came in one event, which has no gaps"
@@ -83,9 +83,11 @@ def outcome_absence(outcome: Outcome) -> Absence | None:
 
 
 def hides_reasoning(reply: Reply) -> bool:
-    """Whether the server generated reasoning that it counted, but did not stream."""
+    """Whether the server generated reasoning that it counted or summed up, but did not stream."""
     usage = reply.usage
-    return bool(usage and usage.reasoning_tokens and reply.first_reasoning_ns is None)
+    return reply.summarised or bool(
+        usage and usage.reasoning_tokens and reply.first_reasoning_ns is None
+    )
 
 
 def shows_reasoning(reply: Reply) -> bool:

@@ -90,8 +90,10 @@ def as_text(value: Any) -> str | None:
 def where(text: str, answer: str) -> int | None:
     """Where in the JSON that a model wrote its `answer` begins, in characters.
 
-    None where it does not stand there word by word, as when it is written with escapes.
+    None where it does not stand there word by word, as when it is written with escapes, and where
+    the decision comes after it: until then nobody knows that it is the answer.
     """
     key = text.rfind('"answer"')
+    decided = text.rfind('"decision"', 0, max(key, 0))
     at = text.find(answer, key + len('"answer"')) if key >= 0 else -1
-    return at if at >= 0 else None
+    return at if at >= 0 and decided >= 0 else None

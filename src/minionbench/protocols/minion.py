@@ -91,6 +91,18 @@ class Minion:
             "worker_tokens": self.worker_tokens,
         }
 
+    def context_tokens(self, side: Side, request: Request) -> tuple[int, int]:
+        """What a call of this side needs, and the most that a long conversation can take."""
+        both = self.supervisor_tokens + self.worker_tokens
+        if side == "local":
+            least = request.input_tokens + prompts.WORDS_TOKENS + self.worker_tokens
+            return least, least + self.max_rounds * both
+        return prompts.WORDS_TOKENS + both, prompts.WORDS_TOKENS + 2 * self.max_rounds * both
+
+    def likely_calls(self, request: Request) -> int:
+        """Calls of a request that takes two rounds, or the one there is."""
+        return 1 + min(self.max_rounds, 2) * 3 - (self.max_rounds == 1)
+
     def plan(self, request: Request) -> Plan:
         """The conversation about one request."""
         talk = _Conversation(self, request)
@@ -201,6 +213,7 @@ def final_answer(asking: Asking, decided: Read[Any], value: Any) -> Answer:
     return Answer(
         text=text,
         call=decided.call,
+        is_part=True,
         at_character=where(decided.text, text),
         tally=dict(asking.tally),
     )

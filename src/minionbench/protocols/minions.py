@@ -24,7 +24,13 @@ from minionbench.exchange import Call, Limits, Message, Plan, Request, Side
 from minionbench.protocols import prompts
 from minionbench.protocols.asking import Asking, Read, Step
 from minionbench.protocols.chunking import Chunking, chunks
-from minionbench.protocols.job_plan import PLAN_SCHEMA, Job, JobPlan, jobs_of
+from minionbench.protocols.job_plan import (
+    MOST_TASK_CHARACTERS,
+    PLAN_SCHEMA,
+    Job,
+    JobPlan,
+    jobs_of,
+)
 from minionbench.protocols.json_answer import NotTheForm, as_text
 from minionbench.protocols.minion import MOST_ROUNDS, final_answer, task_of
 
@@ -35,6 +41,8 @@ MOST_PLANS = 3
 MOST_JOBS = 2_048
 MOST_TASKS = 64
 MOST_SAMPLES = 64
+FINDINGS_TOKENS = 8_192
+"""Room for what the workers found, in the supervisor's prompt."""
 SAMPLE_TEMPERATURE = 0.7
 """Of samples after the first: drawn at temperature 0 they would all be the same."""
 
@@ -141,6 +149,22 @@ class MinionS:
             "supervisor_tokens": self.supervisor_tokens,
             "worker_tokens": self.worker_tokens,
         }
+
+    def context_tokens(self, side: Side, request: Request) -> tuple[int, int]:
+        """What a call of this side needs, and the most that a long one can take."""
+        if side == "local":
+            chunk = prompts.most_tokens(self.chunking.size)
+            least = chunk + prompts.WORDS_TOKENS + self.worker_tokens
+            # A second asking shows the first answer again.
+            return least, least + self.worker_tokens + prompts.most_tokens(MOST_TASK_CHARACTERS)
+        least = prompts.WORDS_TOKENS + 2 * self.supervisor_tokens
+        return least, least + FINDINGS_TOKENS
+
+    def likely_calls(self, request: Request) -> int:
+        """Calls of a request of one round that puts one task to each chunk."""
+        chunks_ = -(-len(request.document or "") // self.chunking.size)
+        used = chunks_ if self.preselect is None else min(chunks_, self.preselect)
+        return 4 + used * self.samples
 
     def plan(self, request: Request) -> Plan:
         """The rounds of one request."""

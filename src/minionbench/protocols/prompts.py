@@ -11,6 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+WORDS_TOKENS = 512
+"""Room for a prompt of this module without what is put into it, and a question."""
+CHARACTERS_PER_TOKEN = 2.5
+"""Fewest of the reference tokenizer, whose words are short; other models' hold four and more."""
+
+
+def most_tokens(characters: int) -> int:
+    """The most tokens that a text of so many characters takes."""
+    return round(characters / CHARACTERS_PER_TOKEN)
+
 
 def repair_prompt(problem: str) -> str:
     """Ask again for JSON, saying what was wrong with what came."""

@@ -13,8 +13,8 @@ from minionbench.bm25 import Bm25
 from minionbench.deployments.deployment import ask_once
 from minionbench.errors import UsageError
 from minionbench.exchange import Message, Plan, Request, Side
+from minionbench.protocols import prompts
 from minionbench.protocols.chunking import Chunking, chunks
-from minionbench.protocols.prompts import retrieved_prompt
 
 
 class RetrievalAugmented:
@@ -45,13 +45,20 @@ class RetrievalAugmented:
             "chunking": msgspec.to_builtins(self.chunking),
         }
 
+    def context_tokens(self, side: Side, request: Request) -> tuple[int, int]:
+        """What its call needs; no call takes more."""
+        answer = request.limits.max_output_tokens or 0
+        found = min(prompts.most_tokens(self.k * self.chunking.size), request.input_tokens)
+        needed = found + prompts.WORDS_TOKENS + answer
+        return needed, needed
+
     def plan(self, request: Request) -> Plan:
         """Retrieves, then asks once."""
         if request.document is None or request.question is None:
             return ask_once("remote", request)
         found = chunks(request.document, self.chunking)
         places = sorted(Bm25(found).top(request.question, self.k))
-        prompt = retrieved_prompt([found[place] for place in places], request.question)
+        prompt = prompts.retrieved_prompt([found[place] for place in places], request.question)
         system = tuple(m for m in request.messages if m.role == "system")
         asked = msgspec.structs.replace(request, messages=(*system, Message("user", prompt)))
         return ask_once("remote", asked)

@@ -50,20 +50,31 @@ def failures(evidence: Evidence) -> Finding:
 
 def _remedy(failed: Sequence[RequestRecord]) -> str:
     """What to do about the commonest way in which requests failed."""
-    ways = Counter((r.outcome, r.failure.http_status if r.failure else None) for r in failed)
+    ways = Counter(
+        (r.outcome, r.failure.http_status, r.failure.code) if r.failure else (r.outcome, None, None)
+        for r in failed
+    )
     if not ways:
         return "remove their cause"
-    (outcome, status), _ = ways.most_common(1)[0]
+    (outcome, status, code), _ = ways.most_common(1)[0]
     if status in (401, 403):
         return "the server wants a key, or another: name its place with --api-key-env or --key-from"
     if status == 402:
         return "the account at the provider has no credit left: add some, or take another key"
+    if code == "insufficient_quota":
+        return "the account's quota at the provider is used up: raise it, or take another key"
     if status == 429:
         return "the server limits its rate: lower the load (-c), or ask more slowly"
     if outcome is Outcome.CONNECT_FAILED:
         return "the server does not take connections: see whether it still runs"
     if outcome.value.endswith("_timeout"):
         return "lower the load, or allow longer with the --timeout flags"
+    if status in (503, 529):
+        return "the server has too much to do: lower the load (-c), or ask at another time"
+    if outcome is Outcome.HTTP_ERROR and status is not None and 400 <= status < 500:
+        return "the server does not take the requests as they are, and says above why"
+    if outcome is Outcome.FILTERED:
+        return "the provider's filter refuses what is asked: take other items"
     if outcome is Outcome.HTTP_ERROR:
         return "the server's own log may say why; lower the load if it was too much"
     return "remove their cause, or lower the load"

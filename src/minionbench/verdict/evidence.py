@@ -42,6 +42,8 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Most tokens that the chat template adds to a prompt."""
     context_tokens: int | None = None
     """Context of the engine; of several engines the least."""
+    asked_as_it_stands: bool = True
+    """Whether each request's one prompt is its item; else it may be shorter."""
     reasoning_asked: bool | None = None
     """Whether the models were told to reason, or not to; None where they were told nothing."""
 

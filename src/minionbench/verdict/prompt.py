@@ -65,7 +65,7 @@ def truncated_prompt(evidence: Evidence) -> Finding:
             if tokens is None or call.reply.outcome is not Outcome.OK:
                 continue
             counted += 1
-            alone = len(record.calls) == 1
+            alone = evidence.facts.asked_as_it_stands and len(record.calls) == 1
             cut += (context is not None and tokens >= context) or (
                 alone and tokens < FEWEST_SHARE * record.input_tokens
             )

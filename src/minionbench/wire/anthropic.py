@@ -168,7 +168,7 @@ class Anthropic:
             return Said(closes=True)
         raise ServerError(event.error)
 
-    def usage(self, counts: Sequence[Counts]) -> Usage | None:
+    def usage(self, counts: Sequence[Counts]) -> Usage:
         """The latest of each count, the parts of the input added up."""
 
         def latest(name: str) -> int | None:

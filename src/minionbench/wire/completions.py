@@ -112,6 +112,6 @@ class Completions:
             engine=engine_of(chunk.timings) if chunk.timings is not None else None,
         )
 
-    def usage(self, counts: Sequence[Counts]) -> Usage | None:
+    def usage(self, counts: Sequence[Counts]) -> Usage:
         """The last counts: they grow with the answer."""
         return usage_of(counts)

@@ -121,7 +121,7 @@ class Ollama:
             closes=True,
         )
 
-    def usage(self, counts: Sequence[Counts]) -> Usage | None:
+    def usage(self, counts: Sequence[Counts]) -> Usage:
         """The counts of the last line; those of reasoning are within the generated ones, untold."""
         last = counts[-1]
         return Usage(

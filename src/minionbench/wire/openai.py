@@ -151,7 +151,7 @@ class OpenAIChat:
             engine=engine_of(chunk.timings) if chunk.timings is not None else None,
         )
 
-    def usage(self, counts: Sequence[Counts]) -> Usage | None:
+    def usage(self, counts: Sequence[Counts]) -> Usage:
         """The last counts: they grow with the answer."""
         return usage_of(counts)
 
@@ -165,10 +165,8 @@ def no_chunk(error: Any, kind: str | None, data: bytes) -> Exception:
     return NotInProtocol("it has no choices")
 
 
-def usage_of(counts: Sequence[Counts]) -> Usage | None:
-    """The last of these counts as all dialects have them; None without any."""
-    if not counts:
-        return None
+def usage_of(counts: Sequence[Counts]) -> Usage:
+    """The last of these counts as all dialects have them."""
     last = counts[-1]
     prompt, completion = last.prompt_tokens_details, last.completion_tokens_details
     cached = prompt.cached_tokens if prompt is not None else None

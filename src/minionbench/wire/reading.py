@@ -60,20 +60,23 @@ class Grammar(Protocol):
         """What a frame says. Raises NotInProtocol, ServerError, or what decoding JSON raises."""
         ...
 
-    def usage(self, counts: Sequence[Any]) -> Usage | None:
-        """Usage from the counts of all frames that had some, in order; None without any."""
+    def usage(self, counts: Sequence[Any]) -> Usage:
+        """Usage from the counts of all frames that had some, in order; at least one."""
         ...
 
 
 def read_reply(exchange: Exchange, endpoint: Endpoint, grammar: Grammar) -> Reply:
     """The reply that an exchange amounts to; a failed one keeps what had arrived before."""
-    reading = Reading(exchange, grammar, closing_mark=endpoint.manners.closing_mark)
+    manners = endpoint.manners
+    reading = Reading(
+        exchange, grammar, closing_mark=manners.closing_mark, summarised=manners.summarised
+    )
     if reading.refused_by_status:
         failure = failure_of_status(exchange, endpoint)
         reading.fail(outcome_of(failure, Outcome.HTTP_ERROR), failure)
     elif exchange.body:
         reading.read()
-    if not endpoint.manners.closing_mark and reading.finish_reason is not None:
+    if not manners.closing_mark and reading.finish_reason is not None:
         reading.closed = True
     reading.conclude()
     return reading.reply(endpoint)
@@ -93,10 +96,11 @@ class Reading:
         grammar: Grammar,
         *,
         closing_mark: bool = True,
+        summarised: bool = False,
         patience: int = PATIENCE,
     ) -> None:
-        """`closing_mark` tells whether the closing frame must come; with a patience of 0 every
-        frame is decoded by itself."""
+        """`closing_mark` tells whether the closing frame must come, `summarised` whether reasoning
+        comes as a summary only; with a patience of 0 every frame is decoded by itself."""
         self.exchange = exchange
         self.grammar = grammar
         self.outcome: Outcome | None = None
@@ -114,6 +118,9 @@ class Reading:
         status = exchange.status
         self.refused_by_status = status is not None and not 200 <= status < 300
         self._needs_closing = closing_mark
+        self._summarised = summarised
+        self._aside = False
+        """Whether a summary has come."""
         self._stencil: Stencil | None = None
         self._most_patience = self._patience = patience
 
@@ -155,6 +162,8 @@ class Reading:
             said = self._said(frame)
             if said is None:
                 return
+            if self._summarised and said.reasoning:
+                said = msgspec.structs.replace(said, reasoning="", aside=said.reasoning)
             self._take(said, frame.end)
             position = frame.end
             if self._patience and (said.visible or said.reasoning):
@@ -220,6 +229,7 @@ class Reading:
             self.log.event(end)
         if said.aside:
             self.thoughts.append(said.aside)
+            self._aside = True
         if said.finish_reason is not None:
             self.finish_reason = said.finish_reason
         if said.counts is not None:
@@ -326,6 +336,7 @@ class Reading:
             failure=failure,
             text=None if log.first_event_ns is None else hide("".join(self.text), secrets),
             reasoning=hide("".join(self.thoughts), secrets) if self.thoughts else None,
+            summarised=self._aside,
             finish_reason=shown(self.finish_reason),
             model=shown(self.model),
             request_id=shown(headers.get("x-request-id") or headers.get("request-id")),

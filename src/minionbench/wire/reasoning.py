@@ -57,13 +57,15 @@ def generated_tokens(limits: Limits, endpoint: Endpoint) -> int | None:
 
     Servers count reasoning within their limit, but `max_output_tokens` is the budget of the answer
     alone: where reasoning is switched on, its budget comes on top. A forced length is of everything
-    generated, as it is.
+    generated, as it is; at a server that cannot be made to go on it is a limit like any other.
     """
-    if limits.forced_output_tokens is not None:
-        return limits.forced_output_tokens
-    if limits.max_output_tokens is None:
+    forced = limits.forced_output_tokens
+    if forced is not None and endpoint.manners.ignores_end:
+        return forced
+    most = limits.max_output_tokens if forced is None else forced
+    if most is None:
         return None
     reasoning = endpoint.reasoning
     if reasoning is None or not reasoning.on or endpoint.manners.switch == "none":
-        return limits.max_output_tokens
-    return limits.max_output_tokens + reasoning_tokens(reasoning)
+        return most
+    return most + reasoning_tokens(reasoning)

@@ -146,7 +146,7 @@ class Responses:
             closes=True,
         )
 
-    def usage(self, counts: Sequence[Counts]) -> Usage | None:
+    def usage(self, counts: Sequence[Counts]) -> Usage:
         """The counts of the closing event."""
         last = counts[-1]
         prompt, output = last.input_tokens_details, last.output_tokens_details

@@ -165,8 +165,6 @@ def cut_stencil(
     if kinds.count(_TEXT) != 1:
         return None
     probed = read(b"".join([*probe, raw[at:]]))
-    if probed is None:
-        return None
     if said.visible:
         expected = msgspec.structs.replace(said, visible=said.visible + "~")
     else:
