@@ -8,12 +8,22 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from bench import accuracy, autobench, engine_overhead, flat_out, parsing, simulator, startup
+from bench import (
+    accuracy,
+    autobench,
+    engine_overhead,
+    flat_out,
+    hybrid,
+    parsing,
+    simulator,
+    startup,
+)
 
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "startup": startup.measure,
     "parsing": parsing.measure,
     "simulator": simulator.measure,
+    "hybrid": hybrid.measure,
     "engine_overhead": engine_overhead.measure,
     "autobench": autobench.measure,
     "flat_out": flat_out.measure,

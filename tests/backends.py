@@ -21,8 +21,9 @@ import pytest
 
 from minionbench.deployments.single import Local, Remote
 from minionbench.engines.engine import EngineSettings
-from minionbench.simulator import SimulatedModel, Simulator, SimulatorSettings
-from minionbench.simulator.settings import ReasoningMode, ServerKind
+from minionbench.simulator import Fixed, SimulatedModel, Simulator, SimulatorSettings
+from minionbench.simulator.server_kind import ServerKind
+from minionbench.simulator.settings import ReasoningMode
 
 MODEL = "Qwen3-8B"
 
@@ -122,6 +123,7 @@ def running(
         settings = SimulatorSettings(
             server=server,
             models=(SimulatedModel(name=model, reasoning=reasoning),),
+            timing=Fixed(ttft_ms=1, itl_ms=0.05),
             answer_tokens=8,
             reasoning_tokens=6,
             faults=faults,

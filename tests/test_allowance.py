@@ -189,3 +189,61 @@ def test_time_in_pauses_counts_once_however_they_overlap(spans: list[tuple[int, 
     pauses = [Pause("local", a * NS_PER_S, (a + d) * NS_PER_S, "") for a, d in spans]
     covered = {second for a, d in spans for second in range(a, a + d)}
     assert paused_s(pauses) == len(covered)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.STREAM_ERROR, Outcome.TRUNCATED, Outcome.CUT])
+def test_the_counts_of_an_answer_that_broke_off_are_not_taken_for_the_whole(
+    outcome: Outcome,
+) -> None:
+    """Anthropic tells of one token at the beginning, however many come before the end."""
+    allowance = Allowance(1_000)
+    reserved = allowance.reserve(call(), ENDPOINT, 7)
+    assert reserved is not None
+    usage = Usage(prompt_tokens=7, completion_tokens=1)
+    broken = Reply(
+        outcome=outcome, failure=Failure(message="no"), usage=usage, planned_ns=0, end_ns=1
+    )
+    allowance.settle(call(), broken, reserved, 7)
+    assert allowance.spent_tokens == reserved
+
+
+def test_an_answer_that_a_filter_stopped_is_booked_as_counted() -> None:
+    allowance = Allowance(1_000)
+    usage = Usage(prompt_tokens=7, completion_tokens=3)
+    filtered = Reply(
+        outcome=Outcome.FILTERED, failure=Failure(message="no"), usage=usage, planned_ns=0, end_ns=1
+    )
+    allowance.settle(call(), filtered, allowance.reserve(call(), ENDPOINT, 7) or 0, 7)
+    assert allowance.spent_tokens == 10
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"max_tokens": 900},
+        {"max_completion_tokens": 900},
+        {"max_output_tokens": 900},
+        {"n_predict": 900},
+        {"options": {"num_predict": 900, "top_k": 1}},
+    ],
+)
+def test_a_limit_of_the_users_own_is_what_the_budget_allows_for(own: dict[str, object]) -> None:
+    endpoint = Endpoint("http://x", "m", extra_body=own)
+    assert Allowance(10_000).reserve(call(), endpoint, 7) == 7 + TEMPLATE + 900
+    assert Allowance(10_000).reserve(call(None), endpoint, 7) == 7 + TEMPLATE + 900
+
+
+@pytest.mark.parametrize("limit", [-1, None, "many"])
+def test_a_limit_of_the_users_own_that_is_none_leaves_no_budget(limit: object) -> None:
+    endpoint = Endpoint("http://x", "m", extra_body={"options": {"num_predict": limit}})
+    allowance = Allowance(10_000)
+    assert allowance.reserve(call(), endpoint, 7) is None
+    assert allowance.refusal is not None
+    assert "no limit to its answer" in allowance.refusal
+
+
+def test_what_trials_have_taken_is_part_of_the_budget() -> None:
+    most = 7 + TEMPLATE + 10
+    allowance = Allowance(most + 4)
+    allowance.charge(5)
+    assert allowance.reserve(call(), ENDPOINT, 7) is None

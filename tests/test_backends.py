@@ -5,6 +5,7 @@ The ids of these tests are the evidence of that page's table (`tests/deployment_
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from collections.abc import Iterator
@@ -17,12 +18,23 @@ import pytest
 from minionbench import Experiment
 from minionbench.deployments.deployment import answer_of
 from minionbench.deployments.single import Local, Remote
+from minionbench.engines.engine import EngineSettings
 from minionbench.exchange import Call, Limits, Message, Plan, Reply, Request, Side
 from minionbench.records import RequestRecord
 from minionbench.schema import BenchmarkCandidate, CellResult
 from minionbench.store import read_records
 from tests.backends import NAMES, PROVIDED, Backend, running
+from tests.engines.servers import Ollama, shown
 from tests.study import Questions
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_collections() -> Iterator[None]:
+    """What the other tests left behind is not looked through before each of the many runs here."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
 
 COMMON = "All of the questions of this examination begin with one and the same long sentence. " * 3
 FORCED = 5
@@ -71,7 +83,12 @@ class Outcome:
 def measured(
     backend: Backend, folder: Path, workload: Questions | None = None, **settings: Any
 ) -> Outcome:
-    fields = {"num_requests": 3, "repeats": 2, "warmup": 1, "engine": backend.engine} | settings
+    fields: dict[str, Any] = {
+        "num_requests": 3,
+        "repeats": 1,
+        "warmup": 0,
+        "engine": backend.engine,
+    } | settings
     experiment = Experiment(
         workload or Questions(output_tokens=32),
         backend.deployment,
@@ -92,11 +109,13 @@ def test_answers_are_streamed_and_counted(name: str, random_model: Path, tmp_pat
     with running(name, random_model) as backend:
         outcome = measured(backend, tmp_path)
         log = backend.simulator.log() if backend.simulator is not None else ()
-    assert len(outcome.replies) == 6
+    assert len(outcome.replies) == 3
     counted = [reply.usage.completion_tokens for reply in outcome.replies if reply.usage]
-    generated = [entry.text_tokens + entry.reasoning_tokens for entry in log if entry.writes]
+    generated = [
+        (entry.text_tokens or 0) + (entry.reasoning_tokens or 0) for entry in log if entry.writes
+    ]
     if log:
-        assert counted == generated[-6:]
+        assert counted == generated[-3:]
         assert [len(reply.event_ns) for reply in outcome.replies] == counted
     else:
         own = [reply.engine.predicted_tokens for reply in outcome.replies if reply.engine]
@@ -115,7 +134,7 @@ def test_reasoning_is_switched_and_proven(
     name: str, on: bool, random_model: Path, tmp_path: Path
 ) -> None:
     with running(name, random_model) as backend:
-        outcome = measured(backend, tmp_path, reasoning=on, repeats=1)
+        outcome = measured(backend, tmp_path, reasoning=on)
     assert "reasoning" not in outcome.found
     seen = outcome.cell.metrics["ttfo_s"].metadata["reasoning"]
     assert seen["streamed"] + seen["hidden"] == (3 if on else 0)
@@ -126,7 +145,7 @@ def test_reasoning_that_does_not_heed_its_switch_is_found_out(
     name: str, random_model: Path, tmp_path: Path
 ) -> None:
     with running(name, random_model, reasoning="always") as backend:
-        outcome = measured(backend, tmp_path, reasoning=False, repeats=1)
+        outcome = measured(backend, tmp_path, reasoning=False)
     assert "reasoning" in outcome.found
     assert outcome.cell.verdict.status == "invalid"
 
@@ -151,15 +170,40 @@ COUNTS_CACHED = tuple(name for name in NAMES if name not in ("ollama", "anthropi
 def test_a_cold_prefix_is_kept_and_checked(name: str, random_model: Path, tmp_path: Path) -> None:
     """Questions that begin alike, each asked twice; the same with the cache at work."""
     with running(name, random_model) as backend:
-        cold = measured(backend, tmp_path, Alike())
+        cold = measured(backend, tmp_path, Alike(output_tokens=32), repeats=2)
         warm = measured(
             backend,
             tmp_path,
-            Alike(),
+            Alike(output_tokens=32),
             engine=msgspec.structs.replace(backend.engine, cache_prompt=True),
         )
     assert "warm_prefix" not in cold.found, "it was checked, and held"
     assert max(cached(reply) for reply in warm.replies) >= 16
+
+
+def test_a_cache_that_waits_to_be_asked_is_cold_and_checked(
+    random_model: Path, tmp_path: Path
+) -> None:
+    """Anthropic's, which keeps only what a request marks."""
+    with running("anthropic", random_model) as backend:
+        outcome = measured(backend, tmp_path, Alike(output_tokens=32), repeats=2)
+    assert "warm_prefix" not in outcome.found
+    assert [reply.usage.cached_tokens for reply in outcome.replies if reply.usage] == [0] * 6
+
+
+@pytest.mark.parametrize(("served", "warm"), [(12, False), (40, True)])
+def test_what_ollama_says_of_its_cache_is_checked(
+    served: int, warm: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ollama = Ollama(m_latest=shown())
+    ollama.cached = served
+    with ollama.running() as environment:
+        monkeypatch.setenv("OLLAMA_HOST", environment["OLLAMA_HOST"])
+        backend = Backend(Local("ollama/m"), EngineSettings(), None)
+        outcome = measured(backend, tmp_path)
+    assert ("warm_prefix" in outcome.found) is warm
+    prompts = [body["messages"][0]["content"] for body in ollama.bodies("POST /api/chat")]
+    assert len(set(prompts)) == len(prompts), "each begins with words of its own"
 
 
 def cached(reply: Reply) -> int:
@@ -170,7 +214,7 @@ def cached(reply: Reply) -> int:
 @pytest.mark.parametrize("name", ["embedded", "vllm", "sglang", "llama-server", "tensorrt-llm"])
 def test_a_length_is_forced(name: str, random_model: Path, tmp_path: Path) -> None:
     with running(name, random_model) as backend:
-        outcome = measured(backend, tmp_path, Forced(), repeats=1)
+        outcome = measured(backend, tmp_path, Forced())
     counted = [reply.usage.completion_tokens for reply in outcome.replies if reply.usage]
     assert counted == [FORCED] * 3
     assert "forced_length" not in outcome.found
@@ -183,7 +227,7 @@ def test_a_length_that_cannot_be_forced_limits_the_answer_alone(
     """Reasoning is not paid for out of it: there is always an answer to be seen."""
     with running(name, random_model) as backend:
         reasoning = None if name in ("lm-studio", "tgi") else True
-        outcome = measured(backend, tmp_path, Forced(), repeats=1, reasoning=reasoning)
+        outcome = measured(backend, tmp_path, Forced(), reasoning=reasoning)
     assert all(reply.text for reply in outcome.replies)
 
 
@@ -248,7 +292,7 @@ def test_the_engines_own_timings_stand_in_the_record(
     name: str, random_model: Path, tmp_path: Path
 ) -> None:
     with running(name, random_model) as backend:
-        outcome = measured(backend, tmp_path, repeats=1)
+        outcome = measured(backend, tmp_path)
     for reply in outcome.replies:
         own = reply.engine
         assert own is not None
@@ -264,18 +308,19 @@ def test_the_engines_own_timings_stand_in_the_record(
         ("llama-server", {"itl_s", "prompt_tokens"}),
         ("tgi", {"requests", "total_latency_s"}),
     ],
+    ids=["vllm", "sglang", "llama-server", "tgi"],
 )
 def test_the_servers_own_metrics_stand_beside_ours(
     name: str, figures: set[str], random_model: Path, tmp_path: Path
 ) -> None:
     with running(name, random_model) as backend:
-        outcome = measured(backend, tmp_path, repeats=1)
+        outcome = measured(backend, tmp_path)
     assert figures <= outcome.cell.settings["server"]["local"].keys()
 
 
 def test_what_ollama_holds_in_the_accelerator_is_read(random_model: Path, tmp_path: Path) -> None:
     with running("ollama", random_model) as backend:
-        vram = measured(backend, tmp_path, repeats=1).candidate.metrics["peak_vram_mb"]
+        vram = measured(backend, tmp_path).candidate.metrics["peak_vram_mb"]
     assert vram.status == "ok"
     assert "/api/ps" in vram.metadata["method"]
 
@@ -293,7 +338,7 @@ REFUSALS = {
 def test_a_refusal_is_named(name: str, fault: str, random_model: Path, tmp_path: Path) -> None:
     with running(name, random_model, faults=((fault, 1.0),)) as backend:
         experiment = Experiment(
-            Questions(),
+            Questions(output_tokens=32),
             backend.deployment,
             engine=backend.engine,
             num_requests=2,

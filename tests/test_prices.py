@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minionbench.errors import UsageError
-from minionbench.exchange import Usage
-from minionbench.prices import Price, cost_usd
+from minionbench.exchange import Outcome, Usage
+from minionbench.prices import Price, cost_metric, cost_usd, request_cost_usd
+from minionbench.records import CallRecord, RequestRecord
+from tests.making import record, reply
 
 GPT_4O_JANUARY_2025 = Price(input_usd=2.5, output_usd=10)
 
@@ -79,3 +82,62 @@ def test_a_price_is_read_from_two_or_three_numbers() -> None:
 def test_other_texts_are_no_price(text: str) -> None:
     with pytest.raises(UsageError):
         Price.parse(text)
+
+
+PER_MILLION = Price(input_usd=1, output_usd=10)
+
+
+def asked(
+    *calls: tuple[str, int | None], item: str = "item-0", outcome: Outcome = Outcome.OK
+) -> RequestRecord:
+    """A request whose calls are (side, prompt tokens), each with one generated token."""
+    made = []
+    for side, tokens in calls:
+        usage = None if tokens is None else Usage(prompt_tokens=tokens, completion_tokens=1)
+        told = msgspec.structs.replace(reply(outcome=outcome), usage=usage)
+        made.append(
+            CallRecord(
+                side=side,  # type: ignore[arg-type]
+                role="worker",
+                round=0,
+                job=None,
+                prompt=None,
+                reply=told,
+            )
+        )
+    return msgspec.structs.replace(record(item=item), calls=tuple(made))
+
+
+def test_a_request_costs_what_its_remote_calls_cost() -> None:
+    one = asked(("remote", 90), ("local", 1_000_000), ("remote", 10))
+    assert request_cost_usd(one, PER_MILLION) == pytest.approx(120e-6)
+    assert request_cost_usd(asked(("local", 5)), PER_MILLION) == 0
+
+
+def test_a_call_that_was_not_counted_leaves_the_cost_unknown_unless_it_was_refused() -> None:
+    assert request_cost_usd(asked(("remote", None)), PER_MILLION) is None
+    refused = asked(("remote", None), outcome=Outcome.HTTP_ERROR)
+    assert request_cost_usd(refused, PER_MILLION) == 0
+    cell = cost_metric([asked(("remote", None)), asked(("remote", 5), item="b")], PER_MILLION)
+    assert cell.status == "skipped"
+    assert "1 item" in str(cell.reason)
+
+
+def test_a_cells_cost_is_the_mean_over_items() -> None:
+    records = [
+        asked(("remote", 90)),
+        asked(("remote", 110)),
+        asked(("remote", 290), item="b"),
+        msgspec.structs.replace(asked(("remote", 10**6), item="w"), phase="warmup"),
+    ]
+    value = cost_metric(records, PER_MILLION)
+    assert value.value == pytest.approx((110e-6 + 300e-6) / 2)
+    assert value.metadata["n"] == 2
+    assert value.metadata["per"] == "request"
+    bounds = value.metadata["interval"]
+    assert 0 == bounds["low"] < 205e-6 < bounds["high"]
+
+
+def test_without_a_price_there_is_no_cost() -> None:
+    assert "--remote-price" in str(cost_metric([asked(("remote", 1))], None).reason)
+    assert cost_metric([], PER_MILLION).status == "skipped"

@@ -217,3 +217,18 @@ def test_texts_are_left_out_where_they_are_not_to_be_kept() -> None:
     assert bare.reply.event_ns == (4, 5)
     for word in ("brief", "why", "because", "hm"):
         assert word.encode() not in msgspec.json.encode(bare)
+
+
+def test_a_journal_from_before_protocols_still_loads() -> None:
+    """Fields that came later have their defaults."""
+    line = (
+        b'{"cell":"c","index":0,"item_id":"i","phase":"measured","repeat":0,"planned_ns":5,'
+        b'"outcome":"ok","calls":[{"side":"local","role":"assistant","round":0,"job":null,'
+        b'"prompt":null,"reply":{"outcome":"ok","planned_ns":5,"event_ns":[7]}}],'
+        b'"answer":"a","answer_call":0,"input_tokens":3,"version":1}\n'
+    )
+    record = decode_record(line)
+    assert (record.answer_is_part, record.answer_at, record.tally) == (False, None, None)
+    assert record.calls[0].attempt == 0
+    assert record.calls[0].reply.visible_ends == ()
+    assert decode_record(encode_record(record)) == record

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
+import msgspec
 import pytest
 
 from bench.ground_truth import GroundTruthServer, ground_truth_server
@@ -481,3 +484,210 @@ def test_a_unique_prefix_makes_every_prompt_differ_from_its_first_words_on(
         "question 1",
         "question 2",
     ]
+
+
+@contextmanager
+def faulty(server: GroundTruthServer, **settings: Any) -> Iterator[str]:
+    """The server with these settings, counted from its next request on."""
+    server.reset()
+    server.set(**settings)
+    try:
+        yield server.base_url
+    finally:
+        server.reset()
+
+
+def test_a_success_begins_the_count_of_failures_anew(server: GroundTruthServer) -> None:
+    with faulty(server, fault="http-500", fault_from=2) as url:
+        records, facts, _ = run(url, 20)
+    assert facts.given_up == "10 requests in a row failed"
+    assert len(records) == 2 + 10
+
+
+def test_a_success_begins_the_count_of_time_outs_anew(server: GroundTruthServer) -> None:
+    with faulty(server, fault="hang", fault_from=2) as url:
+        records, facts, _ = run(url, 9, timeouts=Timeouts(first_byte_s=0.2))
+    assert facts.given_up == "2 requests in a row ran into a time-out"
+    assert len(records) == 2 + 2
+
+
+def test_failures_with_a_success_between_them_end_nothing(server: GroundTruthServer) -> None:
+    with faulty(server, fault="http-500", fault_every=2) as url:
+        records, facts, _ = run(url, 30)
+    assert facts.given_up is None
+    assert [record.ok for record in records] == [False, True] * 15
+
+
+class Twice(Local):
+    """Asks the same twice, one after the other."""
+
+    asks_once = False
+
+    def plan(self, request: Request) -> Plan:
+        (_,) = yield (Call(side="local", messages=request.messages, limits=request.limits),)
+        (last,) = yield (Call(side="local", messages=request.messages, limits=request.limits),)
+        return answer_of(last, 1)
+
+
+def test_a_stream_begins_nothing_until_all_calls_of_its_request_have_ended(
+    server: GroundTruthServer,
+) -> None:
+    records, _, _ = run(server.base_url, 3, deployment=Twice())
+    for before, after in itertools.pairwise(records):
+        assert after.planned_ns == before.calls[-1].reply.end_ns
+
+
+def test_with_a_budget_an_answer_is_read_before_the_next_request_goes(
+    server: GroundTruthServer,
+) -> None:
+    happened: list[str] = []
+
+    class Noting(Local):
+        def plan(self, request: Request) -> Plan:
+            happened.append(f"asked {request.item_id}")
+            answer = yield from super().plan(request)
+            happened.append(f"read {request.item_id}")
+            return answer
+
+    run(server.base_url, 2, deployment=Noting(), allowance=Allowance(1_000_000))
+    assert happened == ["asked item/0", "read item/0", "asked item/1", "read item/1"]
+
+
+@pytest.mark.parametrize(
+    ("deployment", "slots", "failures"),
+    [
+        (None, 4, 16),  # one call each: two for each of eight streams
+        (Twice(), None, 16),
+        (Twice(), 2, 32),  # and twice as many calls at once
+    ],
+)
+def test_how_many_failures_are_hopeless_goes_by_what_is_under_way_at_once(
+    deployment: Deployment | None, slots: int | None, failures: int, server: GroundTruthServer
+) -> None:
+    url = server.url(fault="reset", fault_at=0)
+    load = ClosedLoop(concurrency=8)
+    _, facts, _ = run(url, 60, load=load, deployment=deployment, slots=slots)
+    assert facts.given_up == f"{failures} requests in a row failed"
+
+
+class Preparing(Local):
+    """Reads its document before its first call."""
+
+    prepares = True
+
+    def __init__(self, happened: list[str]) -> None:
+        super().__init__()
+        self.happened = happened
+
+    def plan(self, request: Request) -> Plan:
+        self.happened.append(f"prepared {request.item_id}")
+        answer = yield from super().plan(request)
+        self.happened.append(f"read {request.item_id}")
+        return answer
+
+
+def test_an_open_loop_has_every_plan_ready_before_it_begins(server: GroundTruthServer) -> None:
+    happened: list[str] = []
+    run(server.base_url, 3, deployment=Preparing(happened), load=OpenLoop(rate_per_s=500))
+    assert happened[:3] == [f"prepared item/{i}" for i in range(3)]
+    assert len(happened) == 6
+
+
+def test_in_a_closed_loop_each_plan_is_made_ready_in_its_turn(server: GroundTruthServer) -> None:
+    happened: list[str] = []
+    run(server.base_url, 3, deployment=Preparing(happened))
+    assert happened[0] == "prepared item/0"
+    assert happened.index("prepared item/2") > happened.index("read item/0")
+
+
+class KnowsTheFirst(Local):
+    """Answers the first item without asking anybody."""
+
+    asks_once = False
+
+    def plan(self, request: Request) -> Plan:
+        if request.item_id == "item/0":
+            return Answer(text="known", call=None, abstained=None)
+        return (yield from super().plan(request))
+
+
+@pytest.mark.parametrize("load", [ClosedLoop(), OpenLoop(rate_per_s=200)])
+def test_an_answer_that_nobody_was_asked_for_takes_nobodys_turn(
+    load: Load, server: GroundTruthServer
+) -> None:
+    records, facts, _ = run(server.base_url, 3, deployment=KnowsTheFirst(), load=load)
+    by_index = sorted(records, key=lambda record: record.index)
+    assert [len(record.calls) for record in by_index] == [0, 1, 1]
+    assert [record.answer is not None for record in by_index] == [True] * 3
+    if isinstance(load, OpenLoop):
+        offsets = [record.planned_ns - facts.start_ns for record in by_index]
+        assert offsets == load.offsets_ns(3, 0)
+
+
+def test_a_stream_that_waited_for_room_in_the_budget_goes_on_when_there_is(
+    server: GroundTruthServer,
+) -> None:
+    """The first prompt may take all that is left; it takes little, and then two have room."""
+    most = 2 + 2 * TOKENS_PER_MESSAGE + 5
+    first, *others = requests(7)
+    long = msgspec.structs.replace(first, input_tokens=1_000)
+    allowance = Allowance(1_000 + most + 10)
+    journal = Written()
+    with Transport() as transport:
+        runner = Runner(
+            Local(),
+            {"local": Endpoint(server.url(prompt_tokens=20, ttft_ms=30), "mock")},
+            transport,
+            journal,
+            stop=StopSwitch(),
+            allowance=allowance,
+        )
+        phase = Phased(
+            cell="cell",
+            phase="measured",
+            repeat=0,
+            requests=tuple(enumerate([long, *others])),
+            load=ClosedLoop(concurrency=2),
+        )
+        records, facts = runner.run(phase)
+    assert facts.given_up is None
+    replies = {record.index: record.calls[0].reply for record in records}
+    at_once = {
+        index: sum(other.sent_ns <= reply.sent_ns < other.end_ns for other in replies.values())  # type: ignore[operator]
+        for index, reply in replies.items()
+    }
+    assert at_once[0] == 1
+    assert max(at_once.values()) == 2
+
+
+def test_the_last_failure_is_the_requests(server: GroundTruthServer) -> None:
+    class AsksAgain(Local):
+        asks_once = False
+
+        def plan(self, request: Request) -> Plan:
+            call = Call(side="local", messages=request.messages, limits=request.limits)
+            (reply,) = yield (call,)
+            assert reply.outcome is Outcome.HTTP_ERROR
+            server.set(fault="reset", fault_at=0)
+            (reply,) = yield (call,)
+            return answer_of(reply, 1)
+
+    with faulty(server, fault="http-500") as url:
+        records, _, _ = run(url, 1, deployment=AsksAgain())
+    (record,) = records
+    outcomes = [call.reply.outcome for call in record.calls]
+    assert outcomes[0] is Outcome.HTTP_ERROR
+    assert outcomes[1] is not Outcome.OK
+    assert outcomes[1] is not Outcome.HTTP_ERROR
+    assert record.outcome is outcomes[1]
+
+
+def test_an_open_loop_ends_when_the_quota_is_used_up(server: GroundTruthServer) -> None:
+    records, facts, _ = run(
+        server.base_url,
+        6,
+        load=OpenLoop(rate_per_s=4, burstiness=float("inf")),
+        allowance=NoQuota(),
+    )
+    assert facts.given_up == "the quota is used up"
+    assert {record.outcome for record in records[1:]} == {Outcome.NOT_SENT}

@@ -160,6 +160,11 @@ def test_a_harness_that_is_busy_itself_is_not_to_be_believed(used: int, severity
     assert isinstance(finding("own_cpu", steady(), facts(own_cpu_ns=ns(500))), Passed)
 
 
+def test_a_harness_that_had_nothing_to_send_was_no_bottleneck() -> None:
+    found = finding("own_cpu", [], facts(own_cpu_ns=ns(990)))
+    assert isinstance(found, NotChecked)
+
+
 @pytest.mark.parametrize("changed", [{"own_cpu_ns": None}, {"wall_ns": None}, {"wall_ns": 0}])
 def test_cpu_that_was_not_recorded_is_not_judged(changed: dict[str, Any]) -> None:
     assert isinstance(finding("own_cpu", steady(), facts(**changed)), NotChecked)
@@ -184,6 +189,7 @@ def test_stamps_that_are_not_the_kernels_are_suspect() -> None:
     found = reason("stamp_source", first(1, kernel_reads=3))  # 2 of 100 reads
     assert found.severity == "suspect"
     assert found.measured == pytest.approx(0.02)
+    assert found.message.startswith("2.00 % of the reads")
     assert isinstance(finding("stamp_source", first(1, kernel_reads=4)), Passed)
     assert isinstance(finding("stamp_source", steady(arrival=None)), NotChecked)
 
@@ -260,6 +266,7 @@ def test_one_failure_in_a_hundred_is_accepted_and_more_is_not() -> None:
     [
         (Outcome.HTTP_ERROR, 400, "says above why"),
         (Outcome.HTTP_ERROR, 401, "--api-key-env"),
+        (Outcome.HTTP_ERROR, 403, "--api-key-env"),
         (Outcome.HTTP_ERROR, 402, "no credit left"),
         (Outcome.HTTP_ERROR, 429, "limits its rate"),
         (Outcome.HTTP_ERROR, 503, "too much to do"),
@@ -302,6 +309,17 @@ def test_answers_without_any_token_are_no_answers() -> None:
     assert found.measured == pytest.approx(1 / 21)
     assert reason("empty_answers", [*steady(), empty, empty, empty]).severity == "invalid"
     assert isinstance(finding("empty_answers", [record(outcome=Outcome.RESET)]), NotChecked)
+
+
+def test_two_tokens_in_one_event_are_enough_to_be_buffered() -> None:
+    two = record(events=[100], tokens=2, item="two")
+    assert reason("buffered", [*steady(), two]).measured == pytest.approx(1 / 21)
+
+
+def test_two_events_are_enough_to_show_lumps() -> None:
+    """Three tokens in two events: one and a half are in the first."""
+    lumped = stream([100] * 20, tokens=2, usage=Usage(completion_tokens=3))
+    assert reason("lumped_events", lumped).measured == pytest.approx(2 / 1.5 - 1)
 
 
 def test_an_answer_that_arrives_all_at_once_was_buffered() -> None:
@@ -446,7 +464,10 @@ def test_a_cache_is_not_judged_where_it_is_wanted_or_says_nothing() -> None:
 
 def test_an_engine_that_ended_makes_the_run_invalid() -> None:
     found = reason("engine_ended", steady(), facts(engine_ended="Killed by signal 9."))
-    assert found.severity == "invalid"
+    assert (found.severity, found.measured, found.limit) == ("invalid", 1, 0)
+    passed = finding("engine_ended", steady(), GOOD)
+    assert isinstance(passed, Passed)
+    assert (passed.measured, passed.limit) == (0, 0)
     assert "Killed by signal 9." in found.message
     assert isinstance(finding("engine_ended", steady(), GOOD), Passed)
     assert isinstance(finding("engine_ended", steady(), facts(engine_watched=None)), NotChecked)
@@ -454,6 +475,10 @@ def test_an_engine_that_ended_makes_the_run_invalid() -> None:
 
 def test_a_run_that_ended_early_is_suspect() -> None:
     assert isinstance(finding("incomplete", steady(), GOOD), Passed)
+    passed = finding("incomplete", steady(), GOOD)
+    assert isinstance(passed, Passed)
+    assert (passed.measured, passed.limit) == (0, 0)
+    assert reason("incomplete", steady(), facts(planned_requests=21)).measured == 1
     found = reason("incomplete", steady(), facts(planned_requests=25))
     assert (found.severity, found.measured, found.limit) == ("suspect", 5, 0)
     cut = [record(outcome=Outcome.CUT), record(sent=None, outcome=Outcome.NOT_SENT)]
@@ -466,6 +491,12 @@ def test_a_run_that_ended_early_is_suspect() -> None:
 def test_an_interrupted_run_is_suspect_even_where_nothing_is_known_to_be_missing() -> None:
     found = reason("incomplete", steady(), RunFacts(interrupted=True))
     assert found.measured == 0
+
+
+def test_more_items_are_not_advised_where_the_run_ended_early() -> None:
+    three = steady()[:3]
+    assert "-n 6" in reason("too_few", three, facts(planned_requests=3)).advice
+    assert "see why it did" in reason("too_few", three, facts(planned_requests=6)).advice
 
 
 def test_too_few_items_for_an_interval_are_suspect() -> None:
@@ -533,7 +564,12 @@ def test_the_second_half_slower_than_the_first_is_drift() -> None:
     found = reason("drift_ttft", slower)
     assert found.measured == pytest.approx(0.6)
     assert "half" in found.message
-    assert isinstance(finding("drift_ttft", slower[:15]), NotChecked)
+    short = finding("drift_ttft", slower[:15])
+    assert isinstance(short, NotChecked)
+    assert short.why == "needs 16 requests, there are 15"
+    alone = finding("drift_ttft", slower[:1])
+    assert isinstance(alone, NotChecked)
+    assert alone.why == "needs 16 requests, there is 1"
 
 
 def test_the_halves_go_by_the_time_of_sending_not_by_the_order_of_the_records() -> None:
@@ -548,6 +584,10 @@ def test_the_halves_go_by_the_time_of_sending_not_by_the_order_of_the_records() 
 def test_values_of_zero_are_not_compared() -> None:
     instant = [record(i, i, [i, i + 1], item=f"item-{i}") for i in range(20)]
     assert isinstance(finding("drift_ttft", instant), NotChecked)
+    later = [record(i, i, [i + 5, i + 9], item=f"item-{i - 20}", repeat=1) for i in range(20, 40)]
+    repeated = finding("drift_ttft", [*instant, *later])
+    assert isinstance(repeated, NotChecked)
+    assert "there are 0" in repeated.why
 
 
 def test_repeats_that_differ_by_more_than_the_interval_are_suspect() -> None:

@@ -12,6 +12,7 @@ import msgspec
 from minionbench.errors import UsageError
 from minionbench.exchange import Call, Endpoint, Outcome, Reply, Side
 from minionbench.units import NS_PER_S
+from minionbench.wire.asking import own_limits
 from minionbench.wire.reasoning import DEFAULT_REASONING_TOKENS
 
 LONGEST_PAUSE_S = 300.0
@@ -35,6 +36,9 @@ _COST_NOTHING = (
     Outcome.TLS_FAILED,
     Outcome.HTTP_ERROR,
 )
+_COUNTED_WHOLE = (Outcome.OK, Outcome.FILTERED)
+"""Outcomes whose counts are of the whole answer; those of one that broke off are of its beginning,
+as Anthropic's one token of `message_start`."""
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -70,6 +74,10 @@ class Allowance:
         self._refusals_in_a_row: dict[Side, int] = {}
         self._prompt_ratio = 1.0
 
+    def charge(self, tokens: int) -> None:
+        """Books tokens that were spent before the first request, on trials of the servers."""
+        self.spent_tokens += tokens
+
     def clear_ns(self, side: Side, at_ns: int) -> int:
         """The instant from which a call may be sent to a side: this one, or the end of a pause."""
         return max(at_ns, self._clear_ns.get(side, at_ns))
@@ -82,12 +90,10 @@ class Allowance:
         """
         if self.max_total_tokens is None:
             return 0
-        answer = call.limits.forced_output_tokens or call.limits.max_output_tokens
+        answer = most_generated_tokens(call, endpoint)
         if answer is None:
             self.refusal = "a request sets no limit to its answer, so that no budget can be kept"
             return None
-        if endpoint.reasoning is not None and endpoint.reasoning.on:
-            answer += endpoint.reasoning.budget_tokens or DEFAULT_REASONING_TOKENS
         prompt = estimated_prompt_tokens(call, prompt_tokens)
         tokens = answer + round(prompt * self._prompt_ratio)
         if self.spent_tokens + self.reserved_tokens + tokens > self.max_total_tokens:
@@ -121,7 +127,8 @@ class Allowance:
         if usage is not None and usage.prompt_tokens is not None:
             estimate = estimated_prompt_tokens(call, prompt_tokens)
             self._prompt_ratio = max(self._prompt_ratio, usage.prompt_tokens / estimate)
-        if usage is not None and None not in (usage.prompt_tokens, usage.completion_tokens):
+        counted = usage is not None and None not in (usage.prompt_tokens, usage.completion_tokens)
+        if usage is not None and counted and reply.outcome in _COUNTED_WHOLE:
             self.spent_tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
         elif reply.outcome not in _COST_NOTHING:
             self.spent_tokens += reserved
@@ -152,6 +159,21 @@ class Allowance:
         if end_ns > self._clear_ns.get(side, start_ns):
             self._clear_ns[side] = end_ns
             self.pauses.append(Pause(side, start_ns, end_ns, failure.message))
+
+
+def most_generated_tokens(call: Call, endpoint: Endpoint) -> int | None:
+    """The most that a server may generate for a call, reasoning included; None without a limit.
+
+    A limit among the user's own fields takes the place of ours.
+    """
+    most = call.limits.forced_output_tokens or call.limits.max_output_tokens
+    if most is not None and endpoint.reasoning is not None and endpoint.reasoning.on:
+        most += endpoint.reasoning.budget_tokens or DEFAULT_REASONING_TOKENS
+    for limit in own_limits(endpoint.extra_body):
+        if type(limit) is not int or limit < 0:
+            return None
+        most = max(most or 0, limit)
+    return most
 
 
 def estimated_prompt_tokens(call: Call, counted: int | None) -> int:

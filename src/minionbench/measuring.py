@@ -145,6 +145,7 @@ def measure(
     """
     _allow_connections(cells)
     allowance = Allowance(max_total_tokens)
+    allowance.charge(sum(map(_trial_tokens, engines.values())))
     deployments = (
         deployment
         if isinstance(deployment, Mapping)
@@ -383,6 +384,12 @@ def _accounts(engines: Mapping[Side, Engine]) -> dict[Side, Account]:
             with suppress(UnreadablePage):
                 found[side] = read_page(page, engine.endpoint.model)
     return found
+
+
+def _trial_tokens(engine: Engine) -> int:
+    """Tokens that the trial request took with which an engine was tried; 0 without one."""
+    prompt_tokens = engine.facts.template_tokens
+    return 0 if prompt_tokens is None else prompt_tokens + 1
 
 
 def _unless_unknown(

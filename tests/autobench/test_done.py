@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from minionbench.autobench.done import DONE, Finished, keep, read_done
+from minionbench.autobench.done import BLOCK, DONE, Finished, keep, read_done
 from minionbench.errors import SchemaError, SetupError
 from tests.documents import candidate, cell
 
@@ -29,6 +29,21 @@ def test_a_torn_line_is_left_out_and_the_next_begins_a_line_of_its_own(tmp_path:
     assert read_done(tmp_path) == {0: first}
     keep(tmp_path, 1, second)
     assert read_done(tmp_path) == {0: first, 1: second}
+
+
+@pytest.mark.parametrize("torn", [0, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK])
+@pytest.mark.parametrize("whole", [0, 2])
+def test_a_torn_line_of_any_length_is_cut_and_nothing_else(
+    tmp_path: Path, torn: int, whole: int
+) -> None:
+    done = {place: Finished(candidate(f"v{place}"), None) for place in range(whole)}
+    for place, finished in done.items():
+        keep(tmp_path, place, finished)
+    with (tmp_path / DONE).open("ab") as file:
+        file.write(b"x" * torn)
+    last = Finished(candidate("last"), None)
+    keep(tmp_path, 9, last)
+    assert read_done(tmp_path) == {**done, 9: last}
 
 
 def test_another_programs_line_is_refused(tmp_path: Path) -> None:

@@ -99,6 +99,20 @@ def test_two_different_things_are_not_compared(tmp_path: Path) -> None:
         assert found.why_not is not None and found.why_not.startswith(why)
 
 
+def test_a_metric_without_a_cell_is_compared_only_over_the_same_items(tmp_path: Path) -> None:
+    def distant(value: float, **about: Any) -> BenchmarkCandidate:
+        made = model(MetricResult.skipped("not asked for"))
+        bounds = {"low": value * 0.9, "high": value * 1.1}
+        metric = MetricResult.ok(value, interval=bounds, **about)
+        return made.model_copy(update={"metrics": {**made.metrics, "kl_to_base": metric}})
+
+    now = distant(0.1, tokens="abc", n=48)
+    assert only(held(tmp_path, now, distant(0.2, tokens="abc", n=48))).state == "better"
+    for other in ({"tokens": "xyz", "n": 48}, {"tokens": "abc", "n": 24}):
+        found = held(tmp_path, now, distant(0.2, **other))
+        assert found.why_not is not None and found.why_not.startswith("other items were asked")
+
+
 def test_a_model_without_a_past_says_so(tmp_path: Path) -> None:
     assert held(tmp_path, model(ok(1))).why_not == "it was not measured before"
     (tmp_path / "benchmark_20261101_000000.json").write_text("{}")

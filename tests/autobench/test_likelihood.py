@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
+import signal
 from array import array
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from minionbench.autobench.likelihood import (
     perplexity_of,
     texts,
 )
+from minionbench.measuring import Silent
 from tests.autobench.support import by_version, entry, measured, registry, why
 
 CORE = Procedure(metrics=METRICS, passages=1)
@@ -53,6 +57,15 @@ def test_the_divergence_is_that_of_the_definition() -> None:
     assert value.metadata["method"] == "over the whole vocabulary"
     assert value.metadata["perplexity_ratio"]["value"] == pytest.approx(2.0)
     assert kl_to_base(base, base, "base", seed=0).value == 0
+
+
+def test_the_same_tokens_are_told_from_others() -> None:
+    half, quarter = position(0, 0.5, 0.5), position(0, 0.25, 0.75)
+    base = perplexity_of(scored(half), seed=0).metadata["tokens"]
+    assert perplexity_of(scored(quarter), seed=0).metadata["tokens"] == base
+    assert kl_to_base(scored(quarter), scored(half), "v1", seed=0).metadata["tokens"] == base
+    for other in (scored(position(1, 0.5, 0.5)), scored(half, half)):
+        assert perplexity_of(other, seed=0).metadata["tokens"] != base
 
 
 def test_what_is_not_in_both_lists_is_taken_together() -> None:
@@ -126,3 +139,25 @@ def test_a_model_of_damaged_weights_has_no_likelihood(
     for name in METRICS:
         assert model.metrics[name].status == "error"
         assert "no numbers" in why(model, name)
+
+
+class AtItsEnd(Silent):
+    """Interrupts the run when a model has been asked everything."""
+
+    def stage(self, text: str) -> None:
+        if "computing the metrics" in text:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_likelihoods_of_a_file_that_changed_meanwhile_are_not_taken_over(
+    random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILTON_STATE_DIR", str(tmp_path / "state"))
+    shutil.copy(random_model, tmp_path / "model.gguf")
+    path = registry(tmp_path, entry("v1", "model.gguf"))
+    procedure = Procedure(metrics=("perplexity",), passages=1)
+    assert measured(path, tmp_path, procedure, observer=AtItsEnd()).interrupted
+    with (tmp_path / "model.gguf").open("ab") as file:
+        file.write(b"more")
+    (model,) = measured(None, tmp_path, resume="latest").run.candidates
+    assert "do not belong together" in why(model, "perplexity")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +35,12 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     written = plan()
     written.save(tmp_path)
     assert read_plan(tmp_path) == written
+
+
+def test_a_path_that_is_not_utf_8_is_refused_by_its_name(tmp_path: Path) -> None:
+    written = msgspec.structs.replace(plan(), registry="/models/n\udcff/registry.json")
+    with pytest.raises(UsageError, match=r"n\\udcff/registry\.json' is no path that JSON"):
+        written.save(tmp_path)
 
 
 def test_a_plan_that_cannot_be_followed_says_why(tmp_path: Path) -> None:

@@ -366,16 +366,39 @@ measured(Path({str(path)!r}), Path({str(tmp_path)!r}),
     assert outcome.run.metadata.timestamp.startswith("20")
 
 
+@pytest.mark.parametrize("named", ["model/a.gguf", "model"])
 def test_a_model_that_changed_while_the_run_was_interrupted_is_not_mixed(
-    random_model: Path, q8_model: Path, tmp_path: Path
+    named: str, random_model: Path, q8_model: Path, tmp_path: Path
 ) -> None:
-    shutil.copy(random_model, tmp_path / "model.gguf")
-    path = registry(tmp_path, entry("v1", "model.gguf"))
+    (tmp_path / "model").mkdir()
+    shutil.copy(random_model, tmp_path / "model" / "a.gguf")
+    path = registry(tmp_path, entry("v1", named))
     measured(path, tmp_path, observer=Acting(2, lambda: os.kill(os.getpid(), signal.SIGINT)))
-    shutil.copy(q8_model, tmp_path / "model.gguf")
+    shutil.copy(q8_model, tmp_path / "model" / "a.gguf")
     (model,) = measured(None, tmp_path, resume="latest").run.candidates
     assert model.latency_ms.status == "error"
     assert "do not belong together" in why(model)
+
+
+def test_a_run_on_items_of_ones_own_is_resumed_from_any_folder(
+    random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = registry(tmp_path, entry("v1", random_model))
+    pair = {
+        "question": "Work out 1 + 1.",
+        "parts": [{"subject": "1 + 1", "value": "2", "type": "number"}],
+        "clean": "1 + 1 = 2.",
+        "planted": "1 + 1 = 3.",
+        "error": 0,
+    }
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(pair))
+    monkeypatch.chdir(tmp_path)
+    procedure = Procedure(metrics=("cove_pass_rate",), cove_file="pairs.jsonl")
+    interrupt = Acting(2, lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert measured(path, tmp_path, procedure, observer=interrupt).interrupted
+    monkeypatch.chdir("/")
+    (model,) = measured(None, tmp_path, resume="latest").run.candidates
+    assert model.cove_pass_rate.metadata["n"] == 1
 
 
 def test_there_may_be_nothing_to_resume(random_model: Path, tmp_path: Path) -> None:

@@ -84,6 +84,29 @@ def test_a_markdown_cell_cannot_break_its_table() -> None:
     assert "a\\|b" in FORMATS["md"](hostile, None)
 
 
+def quality_run() -> BenchmarkRun:
+    """A model of a registry that was measured, and one that was not."""
+    bounds = {"low": 80.5, "high": 89.0, "level": 0.95}
+    rate = MetricResult.ok(85.1, unit="%", interval=bounds)
+    plain = sample.candidate(sample.cell())
+    good = plain.model_copy(update={"metrics": {**plain.metrics, "cove_pass_rate": rate}})
+    missing = {name: MetricResult.error("no | model") for name in plain.metrics}
+    bad = plain.model_copy(update={"metrics": missing, "cells": (), "factors": None})
+    return sample.run(good, bad)
+
+
+@pytest.mark.parametrize("form", ["md", "table"])
+def test_the_quality_of_a_model_is_shown_beside_its_cells(form: str) -> None:
+    printed = FORMATS[form](quality_run(), None)
+    assert "cove_pass_rate" in printed
+    assert "85.1 (80.5–89.0)" in printed or "85.1 % (80.5–89.0)" in printed
+
+
+def test_markdown_says_why_a_model_was_not_measured() -> None:
+    lines = FORMATS["md"](quality_run(), None).splitlines()
+    assert "| latency_ms | error |  | no \\| model |" in lines
+
+
 @pytest.mark.parametrize("form", list(FORMATS))
 def test_each_form_ends_its_last_line(form: str) -> None:
     assert as_form(form).endswith("\n")

@@ -127,7 +127,7 @@ def test_quant_alone_chooses_the_format_of_the_reference_model(
     ("arguments", "said"),
     [
         (("-w", "no-such"), "no-such"),
-        (("-d", "hybrid"), "no deployment 'hybrid'"),
+        (("-d", "mixed"), "no deployment 'mixed'"),
         (("-m", "no-such-provider/x"), "no-such-provider"),
         (("-m", "no/such/file.gguf"), "no/such/file.gguf"),
         (("--quant", "q99"), "q99"),

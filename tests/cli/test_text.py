@@ -24,6 +24,11 @@ def test_columns_line_up() -> None:
     assert list(aligned(rows, [False, True])) == ["name     ms", "a       1.5", "longer  120"]
 
 
+def test_a_name_with_a_line_end_makes_up_no_row() -> None:
+    rows = [["good\nevil", "1"], ["fine\u2028too", "2"], ["a\tb", "3"]]
+    assert list(aligned(rows, [False, True])) == ["good evil  1", "fine too   2", "a b        3"]
+
+
 def test_what_follows_the_first_line_is_indented() -> None:
     assert list(wrapped("one two three", 9, "→ ")) == ["→ one two", "  three"]
     assert list(wrapped("", 9, "→ ")) == ["→"]

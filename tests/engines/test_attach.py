@@ -230,6 +230,16 @@ def test_a_trial_request_tells_what_the_chat_template_adds() -> None:
     assert all(one.headers.get("X-Team", one.headers.get("x-team")) == "a" for one in asked)
 
 
+def test_a_trial_request_generates_one_token_whatever_limit_the_user_sets() -> None:
+    own = {"max_tokens": 2_000, "options": {"num_predict": 900, "top_k": 1}}
+    with server(serving()) as (url, asked):
+        attached = attach(url, None, EngineSettings(extra_body=own))
+    (trial,) = [one for one in asked if one.what == "POST /v1/chat/completions"]
+    assert trial.body["max_tokens"] == 1
+    assert trial.body["options"] == {"num_predict": 1, "top_k": 1}
+    assert attached.endpoint.extra_body == own
+
+
 def test_a_trial_request_that_is_refused_says_why_before_anything_is_measured() -> None:
     refused = (400, {"error": {"message": "m is no chat model"}})
     with server(serving(**{"POST /v1/chat/completions": refused})) as (url, _):
@@ -324,7 +334,11 @@ def test_https_is_verified_unless_the_user_says_otherwise(tmp_path: Path) -> Non
         pytest.skip("the openssl program makes the certificates")
     alone = Authority(tmp_path).self_signed("alone")
     with server(serving(), tls=alone.server()) as (url, _):
-        assert "is self-signed" in failure(url)
+        assert failure(url) == (
+            f"No prompt goes to {url}: the server's certificate is self-signed. If you trust it, "
+            "name the file of its authority's certificate in SSL_CERT_FILE, or accept it unseen "
+            "with --insecure"
+        )
         attached = attach(url, None, EngineSettings(insecure=True))
     assert attached.endpoint.base_url == f"{url}/v1"
     assert attached.endpoint.insecure and attached.facts.insecure

@@ -101,6 +101,15 @@ def test_the_users_own_fields_have_the_last_word(ollama: Ollama) -> None:
     assert body["options"] == {"num_ctx": 4_096, "top_k": 1}
 
 
+def test_loading_generates_one_token_whatever_limit_the_user_sets(ollama: Ollama) -> None:
+    own = {"options": {"num_predict": 1_500, "top_k": 1}}
+    engine = attached(ollama, extra_body=own)
+    (load,) = ollama.bodies("POST /api/chat")
+    assert load["options"]["num_predict"] == 1
+    assert load["options"]["top_k"] == 1
+    assert engine.endpoint.extra_body["options"]["num_predict"] == 1_500
+
+
 def test_a_cache_without_a_switch_is_kept_cold_by_unique_beginnings(ollama: Ollama) -> None:
     cold = attached(ollama)
     assert cold.endpoint.unique_prefix and cold.facts.cold_by
@@ -305,6 +314,14 @@ def test_a_server_that_is_busy_is_not_said_to_be_another() -> None:
     with (
         server({"GET /api/version": (503, {"error": "overloaded"})}) as (url, _),
         pytest.raises(DeploymentError, match=r"at present \(HTTP 503: overloaded\)"),
+    ):
+        attach_ollama("m", EngineSettings(), {"OLLAMA_HOST": url})
+
+
+def test_a_server_that_wants_a_key_says_so() -> None:
+    with (
+        server({"GET /api/version": (401, {"error": "unauthorized"})}) as (url, _),
+        pytest.raises(DeploymentError, match=r"wants a key, or another \(HTTP 401: unauthorized\)"),
     ):
         attach_ollama("m", EngineSettings(), {"OLLAMA_HOST": url})
 

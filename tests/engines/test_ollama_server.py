@@ -45,6 +45,13 @@ def test_an_ollama_host_that_is_no_address_is_told(value: str) -> None:
     assert "u:p" not in str(caught.value)
 
 
+def test_an_ollama_host_with_a_password_is_told_where_a_key_belongs() -> None:
+    for value in ("http://u:p@box:11434", "u:p@box:11434"):
+        with pytest.raises(DeploymentError, match="--api-key-env") as caught:
+            ollama_address({"OLLAMA_HOST": value})
+        assert "u:p" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "full"),
     [

@@ -193,7 +193,8 @@ def test_a_proxy_that_refuses_or_is_not_there_is_told_as_one(
     with pytest.raises(ProbeError, match=r"no connection to the proxy .* of https_proxy") as dead:
         ask(Url("https://api.example"), "/", timeout_s=PATIENCE_S)
     monkeypatch.setenv("https_proxy", f"http://{USER}@nowhere.invalid:1")
-    with pytest.raises(DeploymentError, match=r"'nowhere\.invalid'") as unknown:
+    words = r"'nowhere\.invalid' of the proxy in https_proxy .* Check https_proxy and the network"
+    with pytest.raises(DeploymentError, match=words) as unknown:
         ask(Url("https://api.example"), "/", timeout_s=PATIENCE_S)
     monkeypatch.setenv("https_proxy", f"socks5://{USER}@h")
     with pytest.raises(DeploymentError, match="SOCKS") as socks:
@@ -281,3 +282,47 @@ def test_lines_that_nobody_reads_on_end_with_their_reader() -> None:
         lines = ask_lines(Url(server.url), "/", {}, idle_s=PATIENCE_S)
         assert next(lines) == b"a\n"
         lines.close()
+
+
+KEY = "sk-pl/anted-0123456789"
+QUOTED = KEY.encode()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/9 " + QUOTED + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + QUOTED + b"\r\n\r\n",
+        QUOTED + b" and more\r\n\r\n",
+        b"HTTP/1.1 401 No\r\nContent-Length: 33\r\n\r\n" + b'"wrong: ' + QUOTED + b'"  ',
+        b'HTTP/1.1 401 No\r\nContent-Length: 32\r\n\r\n"wrong: sk-pl\\/anted-0123456789"',
+        b'HTTP/1.1 401 No\r\nContent-Length: 23\r\n\r\n"wrong: sk-pl/anted-01"',
+    ],
+)
+@pytest.mark.parametrize("carried", ["as the key", "in a header"])
+def test_a_secret_that_a_server_quotes_is_not_repeated(answer: bytes, carried: str) -> None:
+    def quote(peer: socket.socket) -> None:
+        peer.recv(1000)
+        peer.sendall(answer)
+
+    key = Secret(KEY) if carried == "as the key" else None
+    headers = () if key is not None else (("Authorization", f"Bearer {KEY}"),)
+    with raw_server(quote) as url:
+        try:
+            got = ask(Url(url), "/", key=key, headers=headers, timeout_s=PATIENCE_S)
+            said = got.complaint()
+        except ProbeError as error:
+            said = str(error)
+    assert "…" in said
+    assert KEY[:8] not in said
+
+
+def test_a_secret_that_is_quoted_in_an_answer_of_lines_is_not_repeated() -> None:
+    def quote(peer: socket.socket) -> None:
+        peer.recv(1000)
+        body = QUOTED + b"\n" + QUOTED
+        peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    with raw_server(quote) as url:
+        lines = list(ask_lines(Url(url), "/", {}, key=Secret(KEY), idle_s=PATIENCE_S))
+    assert lines == ["…\n".encode(), "…".encode()]

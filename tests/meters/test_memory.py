@@ -67,6 +67,21 @@ def test_children_count_and_the_reading_says_that_it_is_a_largest_sample() -> No
     assert 96 * BYTES_PER_MB < reading.peak_bytes < (96 + 80) * BYTES_PER_MB
 
 
+def test_what_the_first_process_took_before_there_were_others_counts() -> None:
+    program = (
+        f"{ALLOCATE.format(mb=96)}\ndel held\n"
+        "import subprocess, sys\n"
+        "p = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)\n"
+        "print('ready', flush=True)\ninput()\np.communicate(b'\\n')"
+    )
+    with child(program) as pid:
+        memory = TreeMemory(pid)
+        memory.sample()
+        reading = memory.reading()
+    assert reading.processes == 2
+    assert reading.peak_mb is not None and reading.peak_mb > 96
+
+
 def test_a_process_that_is_gone_gives_a_reason_and_no_number() -> None:
     with child("print('ready', flush=True); input()") as pid:
         pass
@@ -94,6 +109,25 @@ def test_a_foreign_proc_tree_is_read(tmp_path: Path) -> None:
     memory = TreeMemory(7, proc=tmp_path)
     memory.sample()
     assert memory.reading().peak_bytes == 2048 * 1024
+
+
+def test_of_several_processes_the_largest_sample_stays(tmp_path: Path) -> None:
+    def shown(pid: int, resident_kb: int, proportional_kb: int, children: str = "") -> None:
+        folder = tmp_path / str(pid)
+        (folder / "task" / str(pid)).mkdir(parents=True, exist_ok=True)
+        (folder / "task" / str(pid) / "children").write_text(children)
+        (folder / "status").write_text(f"VmHWM:\t 1 kB\nVmRSS:\t {resident_kb} kB\n")
+        (folder / "smaps_rollup").write_text(f"Rss:\t 1 kB\nPss:\t {proportional_kb} kB\n")
+
+    memory = TreeMemory(7, proc=tmp_path)
+    for resident_kb, proportional_kb in ((10, 4), (1_000, 500), (20, 8)):
+        shown(7, resident_kb, proportional_kb, children="8")
+        shown(8, resident_kb, proportional_kb)
+        memory.sample_shared()
+    reading = memory.reading()
+    assert reading.peak_bytes == 2_000 * 1024
+    assert reading.proportional_bytes == 1_000 * 1024
+    assert (reading.processes, reading.samples) == (2, 3)
 
 
 def test_the_proportional_set_is_read_when_asked_for() -> None:

@@ -78,6 +78,18 @@ def test_hidden_reasoning_in_one_answer_leaves_the_cell_without_what_it_hides(
     assert metrics["ttfo_s"].metadata["reasoning"]["hidden"] >= 1
 
 
+def test_where_some_failed_and_others_have_no_value_not_all_are_said_to_have_failed() -> None:
+    failed = {"outcome": Outcome.HTTP_ERROR}
+    ttft = cell_metrics(cell(HIDDEN, failed, failed), streams=1)["ttft_s"]
+    assert (ttft.status, ttft.metadata["reason"]) == ("skipped", Absence.HIDDEN_REASONING.value)
+    rate = cell_metrics(cell({"tokens": None}, failed, failed), streams=1)["tokens_per_sec"]
+    assert rate.status == "error"
+    assert rate.error_message == (
+        "2 requests failed, most often with http_error: it broke; of the others: "
+        f"{Absence.NO_USAGE.value}"
+    )
+
+
 def test_a_thought_inside_the_text_is_counted_as_such() -> None:
     metrics = cell_metrics(cell({"text": "<think>a</think>b"}, {"text": "b"}), streams=1)
     assert metrics["ttfo_s"].metadata["reasoning"]["inline"] == 1

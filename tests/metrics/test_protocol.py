@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minionbench.exchange import Side, Usage
-from minionbench.metrics.protocol import critical_calls, side_use, time_split
+from minionbench.metrics.protocol import account, critical_calls, side_use, time_split
 from minionbench.records import CallRecord, RequestRecord
 from minionbench.units import seconds
 from tests.making import ns, record, reply
@@ -101,3 +101,28 @@ def test_tokens_are_summed_side_by_side_and_never_guessed() -> None:
     assert local.calls == 1
     assert local.prompt_tokens is local.completion_tokens is local.cached_tokens is None
     assert side_use(of(), "local").prompt_tokens == 0
+
+
+def test_an_account_tells_means_per_request_and_the_protocols_own_counts() -> None:
+    usage = Usage(prompt_tokens=10, completion_tokens=2)
+    first = msgspec.structs.replace(
+        of(call("remote", 0, 1, 10, usage=usage), call("local", 10, 11, 20)),
+        tally={"rounds": 1, "jobs": 1},
+    )
+    second = msgspec.structs.replace(
+        of(call("remote", 0, 1, 30, usage=usage), call("remote", 30, 31, 40, usage=usage)),
+        tally={"rounds": 2},
+        abstained="the supervisor failed: HTTP 500",
+    )
+    warm = msgspec.structs.replace(first, phase="warmup")
+    told = account([warm, first, second])
+    assert told["requests"] == 2
+    assert told["calls"] == {"local": 0.5, "remote": 1.5}
+    assert told["tokens"]["remote"]["prompt_tokens"] == 15
+    assert told["tokens"]["local"]["prompt_tokens"] is None
+    assert told["tally"] == {"rounds": 3, "jobs": 1}
+    assert told["abstained"] == {"the supervisor failed": 1}
+    assert told["time_s"]["total_s"] == pytest.approx(0.030)
+    assert told["time_s"]["requests"] == 2
+    assert told["harness_s_per_call"] == pytest.approx(0.001)
+    assert account([warm]) == {}

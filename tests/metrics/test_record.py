@@ -118,3 +118,23 @@ def test_instants_out_of_order_are_never_clamped() -> None:
         whole.response_time_s(msgspec.structs.replace(record(), planned_ns=ns(1000)))
     with pytest.raises(NegativeInterval, match="never sent"):
         whole.total_latency_s(record(sent_ns=None))
+
+
+def in_json(at: int | None, ends: tuple[int, ...]) -> RequestRecord:
+    """An answer that is a field of the JSON that the second call brought in three events."""
+    told = reply(planned=50, sent=60, events=[100, 110, 130], end=140, visible_ends=ends)
+    one = record_of([reply(planned=0, sent=10, events=[40]), told])
+    return msgspec.structs.replace(one, answer_call=1, answer_is_part=True, answer_at=at)
+
+
+def test_the_first_output_of_a_json_answer_is_the_event_with_its_first_character() -> None:
+    assert whole.ttfo_s(in_json(0, (5, 9, 12))) == pytest.approx(0.090)
+    assert whole.ttfo_s(in_json(4, (5, 9, 12))) == pytest.approx(0.090)
+    assert whole.ttfo_s(in_json(5, (5, 9, 12))) == pytest.approx(0.100)
+    assert whole.ttfo_s(in_json(11, (5, 9, 12))) == pytest.approx(0.120)
+
+
+def test_where_its_place_is_not_known_a_json_answer_is_out_when_its_call_has_ended() -> None:
+    assert whole.ttfo_s(in_json(None, (5, 9, 12))) == pytest.approx(0.130)
+    assert whole.ttfo_s(in_json(3, ())) == pytest.approx(0.130)
+    assert whole.ttfo_s(in_json(12, (5, 9, 12))) == pytest.approx(0.130)

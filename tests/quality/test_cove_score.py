@@ -311,6 +311,15 @@ def test_what_was_spent_is_summed_over_requests_with_the_base_apart() -> None:
     assert value.metadata["net_gain"]["over_base"] == 0
 
 
+def test_a_base_that_was_cut_short_is_the_mean_of_what_there_is() -> None:
+    said = iter([RIGHT, "1 + 1 = 3. 2 + 2 = 4."])
+    base = drive_all(Local(), list(HAND.base_requests())[:2], lambda prompt: next(said))
+    value = cove_pass_rate(HAND.pairs, finals(*[RIGHT] * 6), base)
+    assert value.metadata["base_accuracy"]["value"] == 50
+    assert value.metadata["base_accuracy"]["n"] == 2
+    assert value.metadata["net_gain"]["over_base"] == 50
+
+
 def test_the_interval_is_over_pairs_and_holds_the_rate() -> None:
     value = cove_pass_rate(PAIRS.pairs, verified(PAIRS, Gambling(PAIRS.pairs, 1)), seed=5)
     bounds = value.metadata["interval"]

@@ -193,6 +193,14 @@ def test_a_failed_query_counts_0_in_every_measure() -> None:
     assert (value.metadata["requests"], value.metadata["failed"]) == (2, 1)
 
 
+def test_a_query_that_was_given_up_counts_0_in_every_measure() -> None:
+    first, second = hand("d:a", "d:d")
+    gone = msgspec.structs.replace(second, answer=None, abstained="it gave up")
+    value = retrieval_score(HAND, [first, gone])
+    assert value.value == 50
+    assert (value.metadata["failed"], value.metadata["abstained"]) == (0, 1)
+
+
 def test_a_query_that_the_end_of_the_run_cut_off_is_left_out_of_all_figures() -> None:
     value = retrieval_score(HAND, hand("d:a", Outcome.CUT))
     assert value.value == 100

@@ -108,6 +108,19 @@ def test_intervals_that_only_touch_are_a_tie_and_those_apart_are_none() -> None:
     }
 
 
+def test_of_equal_scores_the_surer_one_is_the_best() -> None:
+    by_both = Criteria(weights={"cove_pass_rate": 1.0, "retrieval_score": 1.0})
+    # Each is better than the others in one metric, so that nobody is dominated.
+    sure = made("sure", 3.0, cove_pass_rate=80.0, retrieval_score=60.0)
+    vague = made("vague", 2.0, cove_pass_rate=60.0, retrieval_score=between(80.0, 10.0, 90.0))
+    low = made("low", 1.0, cove_pass_rate=81.0, retrieval_score=40.0)
+    assert standings(chosen(sure, vague, low, criteria=by_both)) == {
+        "vague": "chosen",
+        "sure": "tied",
+        "low": "behind",
+    }
+
+
 def test_of_equal_sizes_the_first_name_wins_a_tie() -> None:
     same: dict[str, Any] = {"latency_ms": 100.0, "cove_pass_rate": 70.0}
     assert standings(chosen(made("b", **same), made("a", **same))) == {"a": "chosen", "b": "tied"}
@@ -249,7 +262,13 @@ def test_a_run_that_was_cut_short_or_names_a_version_twice_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    "way", [{"workload": "decode"}, {"corpus": "other"}, {"settings": {"mode": "pointwise"}}]
+    "way",
+    [
+        {"workload": "decode"},
+        {"corpus": "other"},
+        {"settings": {"mode": "pointwise"}},
+        {"tokens": "of another tokenizer"},
+    ],
 )
 def test_what_was_measured_in_two_ways_is_not_compared(way: dict[str, Any]) -> None:
     first = {"workload": "balanced", "corpus": "built in", "settings": {"mode": "listwise"}}

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from minionbench.simulator import Fixed, Simulator
+from minionbench.simulator import Fixed, SimulatedModel, Simulator
 from minionbench.simulator.faults import FAULTS
+from minionbench.simulator.routes import INQUIRIES
 from tests.simulator.conftest import Start
 from tests.simulator.raw import CHAT, Enough, Received, ask, chat, exchange, request_bytes
 
@@ -256,3 +257,21 @@ def test_every_fault_works_in_every_protocol(
     entry = simulator.log()[0]
     assert entry.outcome in ("refused", "broken", "answered", "under way", "client gone")
     assert (entry.status or 200) >= 200
+
+
+QUICK = {"keep_alive": "keep_alive=0.001", "delay": "delay=1", "gigabyte": "gigabyte=1000"}
+"""Faults that are slow by themselves."""
+
+
+@pytest.mark.parametrize("route", INQUIRIES)
+def test_a_fault_on_any_other_route_is_the_servers_and_no_bug_of_ours(
+    start: Start, route: str
+) -> None:
+    """An answer to a question about the server may be short, or have no body at all."""
+    method, servers = INQUIRIES[route]
+    server = next(iter(sorted(servers)))
+    simulator = start(server=server, models=(SimulatedModel(name="sim"),))
+    body = None if method == "GET" else {"model": "sim", "input": "a", "messages": []}
+    for fault in set(FAULTS) - {"stall"}:
+        received = ask(simulator, route, body, x_simulate=QUICK.get(fault, fault))
+        assert b"The simulator has a bug" not in received.data, fault

@@ -95,6 +95,11 @@ def test_a_server_that_wants_a_key_is_told_from_one_that_refuses_it(status: int)
     assert message == f"HTTP {status}, the server wants a key and none was set"
 
 
+def test_a_prompt_that_the_filter_refuses_is_told_from_one_that_is_wrong() -> None:
+    failure = refused(b'{"error":{"message":"no","code":"content_filter"}}', 400)
+    assert failure.message == "HTTP 400, the provider's filter refused the prompt: no"
+
+
 def test_a_quota_that_is_used_up_is_told_from_haste() -> None:
     body = b'{"error":{"message":"no","type":"insufficient_quota","code":"insufficient_quota"}}'
     failure = refused(body, 429)

@@ -12,6 +12,8 @@ from minionbench.schema import BenchmarkCandidate
 from minionbench.schema.part import FROM_DOCUMENT
 
 DONE = "done.jsonl"
+BLOCK = 65_536
+"""Bytes that are read at once in search of the last whole line."""
 
 
 class Finished(NamedTuple):
@@ -77,6 +79,11 @@ def read_done(folder: Path) -> dict[int, Finished]:
 
 
 def _cut_torn_line(file: int) -> None:
-    size = os.fstat(file).st_size
-    content = os.pread(file, size, 0)
-    os.ftruncate(file, content.rfind(b"\n") + 1)
+    end = os.fstat(file).st_size
+    while end:
+        start = max(0, end - BLOCK)
+        found = os.pread(file, end - start, start).rfind(b"\n")
+        end = start if found < 0 else start + found + 1
+        if found >= 0:
+            break
+    os.ftruncate(file, end)

@@ -124,20 +124,22 @@ def _changes(old: BenchmarkCandidate, now: BenchmarkCandidate) -> Iterator[Chang
         before, after = old.metrics.get(name), now.metrics.get(name)
         if before is None or after is None or before.value is None or after.value is None:
             continue
-        if _items(name, old.cells) == _items(name, now.cells):
+        if _items(name, before, old.cells) == _items(name, after, now.cells):
             yield Change(name, before, after, _state(name, before, after))
 
 
-def _items(metric: str, cells: Sequence[CellResult]) -> Any:
-    """What a metric rests on: the items of its cell and how they were asked."""
+def _items(metric: str, result: MetricResult, cells: Sequence[CellResult]) -> Any:
+    """What a metric rests on: the items of its cell and how they were asked, or, where it has no
+    cell, what its metadata says of them."""
     workloads = WORKLOADS_OF.get(metric, (_QUALITY_WORKLOAD.get(metric, metric),))
     if metric.startswith("peak_"):
         workloads = tuple(cell.workload.name for cell in cells)
-    return sorted(
+    own = sorted(
         (cell.workload.model_dump_json(), cell.load.model_dump_json(), str(cell.settings))
         for cell in cells
         if cell.workload.name in workloads
     )
+    return own or [str(result.metadata.get(key)) for key in ("tokens", "corpus", "settings", "n")]
 
 
 def _state(name: str, before: MetricResult, now: MetricResult) -> State:

@@ -8,6 +8,7 @@ log-probability and those of the likeliest others. This needs no more of the eng
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
 import zlib
@@ -270,6 +271,7 @@ def perplexity_of(scored: Likelihoods, seed: int) -> MetricValue:
         interval=_interval(low, high),
         passages=len(sums),
         source=scored.source,
+        tokens=_digest(scored),
         engine_s=scored.engine_s,
         bits_per_byte=nats / math.log(2) / letters if letters else None,
         comparable="between models of one tokenizer; bits_per_byte between all",
@@ -305,6 +307,7 @@ def kl_to_base(scored: Likelihoods, base: Likelihoods, name: str, seed: int) -> 
         interval=_interval(low, high),
         passages=len(sums),
         source=scored.source,
+        tokens=_digest(scored),
         base=name,
         perplexity_ratio=_perplexity_ratio(paired, seed),
         method="over the whole vocabulary"
@@ -315,6 +318,11 @@ def kl_to_base(scored: Likelihoods, base: Likelihoods, name: str, seed: int) -> 
 
 def _tokens(scored: Likelihoods) -> list[list[int]]:
     return [[position.token for position in passage.positions] for passage in scored.passages]
+
+
+def _digest(scored: Likelihoods) -> str:
+    """Tells whether two models, or two runs, were asked for the same tokens."""
+    return hashlib.sha256(repr(_tokens(scored)).encode()).hexdigest()[:12]
 
 
 def _divergence(base: Position, other: Position) -> tuple[float, bool]:

@@ -40,7 +40,8 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int | None = None
     parameters: int | None = None
     mark: tuple[int, int] | None = None
-    """Size and time of the last change of its file, by which a change is noticed later."""
+    """Size and time of the last change of its file, or of the weights in its folder, by which a
+    change is noticed later."""
     notes: tuple[str, ...] = ()
 
     def candidate(
@@ -119,12 +120,20 @@ def shown(path: Path | str) -> str:
 
 
 def mark_of(path: Path) -> tuple[int, int] | None:
-    """Size and time of the last change of a file; None when there is none, and for a folder."""
+    """Size and time of the last change of a file, or of the weights in a folder; None when there
+    are none."""
     try:
-        status = path.stat()
+        files = [path] if path.is_file() else [f for f in path.iterdir() if _is_weights(f)]
+        found = [file.stat() for file in files]
     except (OSError, ValueError):
         return None
-    return (status.st_size, status.st_mtime_ns) if path.is_file() else None
+    if not found:
+        return None
+    return sum(one.st_size for one in found), max(one.st_mtime_ns for one in found)
+
+
+def _is_weights(path: Path) -> bool:
+    return path.suffix.lower() in (".gguf", ".safetensors") and path.is_file()
 
 
 class _Found(NamedTuple):
@@ -160,7 +169,7 @@ def _look_at(path: Path) -> _Found:
         return _Found(f"Model path cannot be looked at: {path}: {why}")
     if path.suffix.lower() == ".gguf" and path.is_file():
         return _look_at_gguf(path)
-    return _sized(model_size(path))
+    return _sized(model_size(path))._replace(mark=mark_of(path))
 
 
 def _look_at_gguf(path: Path) -> _Found:

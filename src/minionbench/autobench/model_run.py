@@ -18,9 +18,12 @@ from minionbench.autobench.outcome import (
     Outcome,
     candidate_of,
     failed_metrics,
+    peak_metrics,
     skipped_metrics,
 )
+from minionbench.autobench.peaks import Before, Peaks, load_peaks, peaks_path
 from minionbench.autobench.procedure import Procedure
+from minionbench.autobench.resuming import was_cut
 from minionbench.autobench.serving import NotServed, Served, ServedByHub, serving
 from minionbench.autobench.task import Tasks
 from minionbench.engines import hugging_face
@@ -103,17 +106,20 @@ def _measured(
         return _without(bench, model, how, shown(found.why))
     budget = Budget(bench.stop, bench.tasks.procedure.budget_s)
     try:
-        if _is_changed(model) and any(earlier.values()):
+        begun = any(earlier.values()) or likelihood_path(bench.folder, slug).exists()
+        if begun and _is_changed(model):
             raise DeploymentError(f"Not measured any further: {CHANGED}.")
         settings = _engine_settings(bench, found, budget)
         bench.observer.stage(f"{model.version}: starting the engine")
         outcomes: list[Outcome] = []
+        taken_over = sum(map(len, earlier.values()))
+        before = Before(peaks=load_peaks(peaks_path(bench.folder, slug)), taken_over=taken_over)
         facts: EngineFacts | None = None
         trouble: list[str] = []
         try:
             with _opened(found, model, settings, bench.folder.log_folder()) as engine:
                 facts = engine.facts
-                extra = _on_engine(bench, slug, engine, budget, earlier, outcomes)
+                extra = _on_engine(bench, slug, engine, budget, earlier, before, outcomes)
         except DeploymentError as error:
             if facts is None:
                 raise
@@ -128,7 +134,9 @@ def _measured(
     if _is_changed(model):
         trouble.append("The model's file was changed or removed after the run had begun.")
     bench.observer.stage(f"{model.version}: computing the metrics")
-    candidate = candidate_of(model, slug, outcomes, facts, bench.tasks, extra=extra, notes=trouble)
+    candidate = candidate_of(
+        model, slug, outcomes, facts, bench.tasks, extra=extra, before=before, notes=trouble
+    )
     return Finished(candidate, stamp_source([outcome.measured for outcome in outcomes]))
 
 
@@ -161,6 +169,7 @@ def _on_engine(
     engine: Engine,
     budget: Budget,
     earlier: Mapping[str, Sequence[RequestRecord]],
+    before: Before,
     outcomes: list[Outcome],
 ) -> dict[str, MetricValue]:
     """Measures all tasks; what came out goes to `outcomes` task by task.
@@ -182,10 +191,22 @@ def _on_engine(
             earlier=earlier,
         )
         outcomes += [Outcome(task, one) for one in measured]
+        _peaks(outcomes, engine.facts, before).save(peaks_path(bench.folder, slug))
     values = _likelihood(bench, slug, engine, budget)
     if bench.tasks.procedure.reranking == "embedding":
         values["retrieval_score"] = skipped("retrieval_score", embedding.NOT_ONE)
     return values
+
+
+def _peaks(outcomes: Sequence[Outcome], engine: EngineFacts, before: Before) -> Peaks:
+    """What was seen until now of the model's engines, this one and those before it."""
+    answered = sum(not was_cut(record) for outcome in outcomes for record in outcome.records)
+    answered -= sum(outcome.measured.taken_over for outcome in outcomes)
+    metrics = peak_metrics(outcomes, engine)
+    for name, value in before.peaks.metrics.items():
+        if (value.value or 0.0) > (metrics[name].value or 0.0):
+            metrics[name] = value
+    return Peaks(requests=before.peaks.requests + answered, metrics=metrics)
 
 
 def _embedding(bench: Bench, slug: str, engine: Engine, budget: Budget) -> dict[str, MetricValue]:

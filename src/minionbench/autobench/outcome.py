@@ -18,6 +18,7 @@ from minionbench.assembly import (
     speed_metrics,
 )
 from minionbench.autobench.listing import Listed
+from minionbench.autobench.peaks import PEAKS, Before
 from minionbench.autobench.procedure import LIKELIHOOD_METRICS, WORKLOADS_OF, Procedure
 from minionbench.autobench.task import Task, Tasks
 from minionbench.engines.engine import EngineFacts
@@ -65,11 +66,13 @@ def candidate_of(
     tasks: Tasks,
     *,
     extra: Mapping[str, MetricValue],
+    before: Before,
     notes: Sequence[str] = (),
 ) -> BenchmarkCandidate:
     """The candidate with its cells, whose records are referred to later.
 
-    `extra` are metrics of the candidate that no cell has.
+    `extra` are metrics of the candidate that no cell has, `before` what engines of an interrupted
+    run took.
     """
     base = [record for o in outcomes if o.task.kind == "cove-base" for record in o.records]
     cells: list[CellResult] = []
@@ -87,7 +90,8 @@ def candidate_of(
             )
         if not outcome.records:
             continue
-        metrics = _metrics(outcome, base, tasks, engine)
+        metrics = _metrics(outcome, base, tasks)
+        metrics |= before.joined(memory_metrics(measured, engine))
         verdict = judge(measured.records, measured.facts)
         if outcome.task.kind != "speed":
             verdict = _about_answers(verdict)
@@ -135,23 +139,33 @@ def _unasked(procedure: Procedure) -> dict[str, MetricValue]:
 
 
 def _metrics(
-    outcome: Outcome, base: Sequence[RequestRecord], tasks: Tasks, engine: EngineFacts
+    outcome: Outcome, base: Sequence[RequestRecord], tasks: Tasks
 ) -> dict[str, MetricValue]:
+    """A cell's metrics, but for memory."""
     measured, settings = outcome.measured, outcome.task.settings
-    memory = memory_metrics(measured, engine)
     if outcome.task.kind == "cove" and tasks.cove is not None:
         score = cove_pass_rate(
             tasks.cove.pairs, outcome.records, base, settings=settings, seed=tasks.procedure.seed
         )
-        return {"cove_pass_rate": score} | memory
+        return {"cove_pass_rate": score}
     if outcome.task.kind == "retrieval" and tasks.retrieval is not None:
         score = retrieval_score(
             tasks.retrieval, outcome.records, settings=settings, seed=tasks.procedure.seed
         )
-        return {"retrieval_score": score} | memory
+        return {"retrieval_score": score}
     if outcome.task.kind == "cove-base":
-        return memory
-    return speed_metrics(measured) | answer_metrics(measured) | memory
+        return {}
+    return speed_metrics(measured) | answer_metrics(measured)
+
+
+def peak_metrics(outcomes: Sequence[Outcome], engine: EngineFacts) -> dict[str, MetricValue]:
+    """The largest peaks of memory that any of the cells saw."""
+    cells = [
+        cell_summary(one.measured.cell, memory_metrics(one.measured, engine), cold=True)
+        for one in outcomes
+    ]
+    values = candidate_metrics(cells)
+    return {name: values[name] for name in PEAKS}
 
 
 def _settings(outcome: Outcome) -> dict[str, Any]:
@@ -193,7 +207,7 @@ def _final(name: str, value: MetricValue, outcomes: Sequence[Outcome]) -> Metric
 
 def _rests_on(name: str, outcome: Outcome) -> bool:
     workload = outcome.measured.cell.workload
-    if name in ("peak_ram_mb", "peak_vram_mb"):
+    if name in PEAKS:
         return True
     if name == "cove_pass_rate":
         return workload in ("cove", "cove-base")

@@ -47,8 +47,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Where the items of the cells are from."""
 
     def save(self, folder: Path) -> None:
-        """Writes the plan into the run's folder."""
-        write_atomically(folder / PLAN, msgspec.json.encode(self))
+        """Writes the plan into the run's folder.
+
+        Raises UsageError when it holds a path that JSON cannot hold.
+        """
+        try:
+            content = msgspec.json.encode(self)
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                f"{error.object!r} is no path that JSON can hold: it is not valid UTF-8. Rename it."
+            ) from error
+        write_atomically(folder / PLAN, content)
 
 
 def read_plan(folder: Path) -> Plan:

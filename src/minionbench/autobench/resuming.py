@@ -62,10 +62,11 @@ def earlier_records(
         return {}
     kept: dict[str, list[RequestRecord]] = {}
     for record in read_journal(path):
-        if record.cell in wanted and record.phase == "measured" and not _was_cut(record):
+        if record.cell in wanted and record.phase == "measured" and not was_cut(record):
             kept.setdefault(record.cell, []).append(record)
     return kept
 
 
-def _was_cut(record: RequestRecord) -> bool:
+def was_cut(record: RequestRecord) -> bool:
+    """Whether a request was cut off by the end of the run, so that it is asked again."""
     return record.outcome.value in ("cut", "not_sent")

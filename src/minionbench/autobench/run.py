@@ -32,6 +32,7 @@ from minionbench.errors import UsageError
 from minionbench.measuring import INTERRUPTED, Observer, Silent, stopped_by_signals
 from minionbench.records import RequestRecord
 from minionbench.registry import read_registry
+from minionbench.registry.reading import MOST_LISTED
 from minionbench.runner import StopSwitch
 from minionbench.schema import BenchmarkCandidate, BenchmarkRun, MetricResult
 from minionbench.store import (
@@ -198,9 +199,11 @@ def _models(
     if only:
         unknown = [version for version in only if version not in versions]
         if unknown:
+            there = list(versions)[:MOST_LISTED]
+            more = f" and {len(versions) - MOST_LISTED} more" if len(versions) > MOST_LISTED else ""
             raise UsageError(
                 f"The registry has no version {', '.join(unknown)}; it has "
-                f"{', '.join(versions) or 'none'}."
+                f"{', '.join(there) or 'none'}{more}."
             )
         entries = [entry for entry in entries if entry.version in only]
         notes.append(
@@ -217,6 +220,10 @@ def _drawn(
     if procedure.cove_kinds is None and procedure.cove_file is None:
         kinds = _known_to_all(models)
         procedure = msgspec.structs.replace(procedure, cove_kinds=kinds)
+    # Whoever resumes the run may do so from another folder.
+    places = {"cove_file": procedure.cove_file, "corpus": procedure.corpus}
+    found = {name: str(Path(place).absolute()) for name, place in places.items() if place}
+    procedure = msgspec.structs.replace(procedure, **found)
     return Plan(
         run_id="",
         started=utc_now(),
@@ -359,7 +366,7 @@ def _thrown(stop: StopSwitch) -> bool:
 def _base(plan: Plan, place: int) -> Path | None:
     """The file that an entry's `base_model` names, or that of the version that it names."""
     named = plan.models[place].base_model
-    if not named:
+    if not named or plan.models[place].problem is not None:
         return None
     for model in plan.models:
         if model.version == named and model.path is not None:

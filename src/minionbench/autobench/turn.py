@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from minionbench.clock import utc_now
 from minionbench.errors import SetupError
@@ -39,10 +39,10 @@ def machine_to_itself(doing: str) -> Iterator[None]:
         ) from error
     try:
         since = utc_now().isoformat(timespec="seconds")
+        line = f"process {os.getpid()}, {doing}, since {since}\n"
         os.ftruncate(file, 0)
-        os.pwrite(
-            file, f"process {os.getpid()}, {doing}, since {since}\n".encode(errors="replace"), 0
-        )
+        with suppress(OSError):  # no room for the line: the lock is held all the same
+            os.pwrite(file, line.encode(errors="replace"), 0)
         yield
     finally:
         os.ftruncate(file, 0)

@@ -125,21 +125,21 @@ def _name(version: str) -> str:
 
 def _missing(candidates: Sequence[BenchmarkCandidate], columns: int) -> Iterator[str]:
     """What has no value and why, failures first; models with the same reason together."""
-    found: dict[tuple[bool, str], dict[str, list[str]]] = {}
-    for candidate in candidates:
+    found: dict[tuple[bool, str], dict[int, list[str]]] = {}
+    for place, candidate in enumerate(candidates):
         for name, metric in candidate.metrics.items():
             reason = reason_of(metric)
             if metric.value is None and reason is not None:
                 key = (metric.status != "error", reason)
-                found.setdefault(key, {}).setdefault(candidate.version, []).append(name)
+                found.setdefault(key, {}).setdefault(place, []).append(name)
     if not found:
         return
     yield ""
     yield click.style("Not measured", bold=True)
     for (harmless, reason), models in sorted(found.items(), key=lambda item: item[0][0]):
         together: dict[tuple[str, ...], list[str]] = {}
-        for version, names in models.items():
-            together.setdefault(tuple(names), []).append(version)
+        for place, names in models.items():
+            together.setdefault(tuple(names), []).append(candidates[place].version)
         said = "; ".join(
             f"{'all models' if len(versions) == len(candidates) > 1 else ', '.join(versions)} "
             f"({_metrics(names, candidates)})"

@@ -13,11 +13,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from minionbench.cli import text
-from minionbench.cli.table import COLUMNS, interval, report, requests, unit_of, value
+from minionbench.cli.table import (
+    COLUMNS,
+    has_own_figures,
+    interval,
+    reason_of,
+    report,
+    requests,
+    unit_of,
+    value,
+)
 from minionbench.errors import SetupError
 
 if TYPE_CHECKING:
-    from minionbench.schema import BenchmarkRun, MetricResult
+    from minionbench.schema import BenchmarkCandidate, BenchmarkRun, MetricResult
 
 FIELDS = (
     "run_id",
@@ -110,6 +119,10 @@ def as_markdown(run: BenchmarkRun, path: Path | None) -> str:
     for candidate in run.candidates:
         name = candidate.factors.model if candidate.factors else candidate.version
         lines += [f"**{cell_text(name)}** ({run.metadata.run_id})", ""]
+        if not candidate.cells or has_own_figures(candidate):
+            lines += [*own_figures(candidate), ""]
+        if not candidate.cells:
+            continue
         units = [unit_of(column, candidate.cells) for column in COLUMNS]
         heads = [f"{c.title}, {unit}" for c, (unit, _) in zip(COLUMNS, units, strict=True)]
         lines.append(markdown_row(["workload", "requests", *heads, "right, %", "verdict"]))
@@ -126,6 +139,17 @@ def as_markdown(run: BenchmarkRun, path: Path | None) -> str:
             lines.append(markdown_row([*cells, cell.verdict.status]))
         lines.append("")
     return "\n".join(lines)
+
+
+def own_figures(candidate: BenchmarkCandidate) -> Iterator[str]:
+    """The metrics of a candidate as a whole, and why one has no value."""
+    yield markdown_row(["metric", "value", "unit", "why not"])
+    yield markdown_row(["---", "---:", "---", "---"])
+    for name, metric in candidate.metrics.items():
+        bounds = interval(metric, 1.0) if metric.metadata.get("interval") else ""
+        said = value(metric, 1.0) + (f" ({bounds})" if bounds else "")
+        unit = "" if metric.value is None else str(metric.metadata.get("unit") or "")
+        yield markdown_row([name, said, unit, reason_of(metric) or ""])
 
 
 def markdown_row(cells: list[str]) -> str:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from minionbench.cli.text import printable, width
+from minionbench.cli.text import in_one_line, width
 from minionbench.clock import monotonic_ns
 from minionbench.units import NS_PER_MS, number_of, seconds
 
@@ -56,12 +56,12 @@ class Progress:
         self._total = sum(cell.total for cell in cells)
         self._calls_of = {cell.cell_id: cell.calls for cell in cells}
         self._calls_left = sum(cell.total * cell.calls for cell in cells)
-        named = printable(model) or "the model of the server"
+        named = in_one_line(model) or "the model of the server"
         self._say(f"{run_id}: {named}, {number_of(self._total, 'request')}")
 
     def stage(self, text: str) -> None:
         """Shows what is being done now."""
-        self._stage = printable(text)
+        self._stage = in_one_line(text)
         if self.live:
             self._draw(monotonic_ns())
         else:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from minionbench.cli.protocol_table import compared, is_compared, protocol, taken
 from minionbench.cli.text import aligned, printable, wrapped
+from minionbench.metrics.table import METRICS
 from minionbench.units import MS_PER_S, significant
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ was hidden, in the place of TPOT, which the decode rate tells too."""
 
 MOST_NOTES = 5
 """Rules that could not be checked, up to which each is named."""
+OWN_FIGURES = ("cove_pass_rate", "retrieval_score", "perplexity", "kl_to_base")
+"""Metrics of the registry benchmark that say how good a model is."""
 NOT_CHECKED = "not checked: "
 """With this a verdict's notes begin; said once for all of them here."""
 
@@ -52,9 +56,16 @@ def report(run: BenchmarkRun, path: Path | None, columns: int = 80) -> Iterator[
     `path` is where the document lies; None where it lies nowhere.
     """
     yield from heading(run, columns)
+    beside = is_compared(run)
+    if beside:
+        yield ""
+        yield from compared(run, columns)
     listing = []
     for candidate in run.candidates:
-        if candidate.cells:
+        if beside:
+            yield ""
+            yield from beside_others(candidate, columns)
+        elif candidate.cells:
             yield ""
             yield from measured(candidate, columns)
         elif candidate.factors:
@@ -98,6 +109,9 @@ def measured(candidate: BenchmarkCandidate, columns: int) -> Iterator[str]:
     yield ""
     if right := answers(candidate.cells):
         yield from wrapped(right, columns, "  ", "    ")
+    yield from taken(candidate, columns)
+    if figures_of_its_own := quality(candidate):
+        yield from wrapped(figures_of_its_own, columns, "  ", "    ")
     yield from wrapped(memory(candidate), columns, "  ")
     yield from wrapped(method(candidate.cells), columns, "  ")
     missing = list(absences(candidate))
@@ -110,6 +124,16 @@ def measured(candidate: BenchmarkCandidate, columns: int) -> Iterator[str]:
     yield from doubts(candidate.cells, columns)
     for note in candidate.notes:
         yield from wrapped(note, columns, "  Note: ")
+
+
+def beside_others(candidate: BenchmarkCandidate, columns: int) -> Iterator[str]:
+    """What a table of several protocols does not say of one of them."""
+    yield click.style(protocol(candidate), bold=True)
+    yield from taken(candidate, columns)
+    failed = [line for line in absences(candidate) if line.startswith("error")]
+    for line in failed:
+        yield from wrapped(line, columns, "  ", "    ")
+    yield from doubts(candidate.cells, columns)
 
 
 def unmeasured(candidate: BenchmarkCandidate, columns: int) -> Iterator[str]:
@@ -136,6 +160,8 @@ def title(candidate: BenchmarkCandidate) -> str:
     """What was measured, in one line."""
     factors = candidate.factors
     parts = [factors.model if factors else candidate.version]
+    if factors and factors.protocol and factors.deployment == "hybrid":
+        parts[0] += f" with {factors.remote_model} by {factors.protocol}"
     if candidate.quantization:
         parts.append(candidate.quantization)
     if candidate.parameter_count is not None:
@@ -246,6 +272,24 @@ def answers(cells: Sequence[CellResult]) -> str:
         share = f"{significant(metric.value)}%, {interval(metric, 1.0)}"
         said.append(f"{cell.workload.name} {right} ({share})")
     return f"Right answers: {'; '.join(said)}." if said else ""
+
+
+def has_own_figures(candidate: BenchmarkCandidate) -> bool:
+    """Whether the registry benchmark measured something of it that no column of its cells has."""
+    metrics = candidate.metrics
+    return any(name in metrics and metrics[name].value is not None for name in OWN_FIGURES)
+
+
+def quality(candidate: BenchmarkCandidate) -> str:
+    """What the registry benchmark measured beside speed and memory; empty where that is nothing."""
+    said = []
+    for name in OWN_FIGURES:
+        metric = candidate.metrics.get(name)
+        if metric is not None and metric.value is not None:
+            unit = METRICS[name].unit
+            shown = value(metric, 1.0) + ("" if unit == "1" else f" {unit}")
+            said.append(f"{name} {shown} ({interval(metric, 1.0)})")
+    return f"Quality: {'; '.join(said)}." if said else ""
 
 
 def memory(candidate: BenchmarkCandidate) -> str:

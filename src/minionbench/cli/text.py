@@ -13,6 +13,8 @@ NARROWEST = 60
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
+_LINE_ENDS = re.compile(r"[\n\t\u2028\u2029]")
+
 
 def printable(text: str) -> str:
     """The text without characters that would move the cursor, recolour or reorder a terminal.
@@ -20,6 +22,11 @@ def printable(text: str) -> str:
     Messages quote what servers and files said, and that may be hostile. Line ends and tabs stay.
     """
     return _CONTROLS.sub("�", text)
+
+
+def in_one_line(text: str) -> str:
+    """The text as `printable` has it, with its line ends and tabs as spaces."""
+    return _LINE_ENDS.sub(" ", printable(text))
 
 
 def escaped(text: str) -> str:
@@ -55,7 +62,11 @@ def wrapped(text: str, columns: int, first: str = "", rest: str | None = None) -
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Sequence[bool], gap: str = "  ") -> Iterator[str]:
-    """Rows of cells as columns; `right` says which columns are flush right."""
+    """Rows of cells as columns; `right` says which columns are flush right.
+
+    A row is one line: a name that holds a line end cannot make up another one.
+    """
+    rows = [[_LINE_ENDS.sub(" ", cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (

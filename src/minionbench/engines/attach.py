@@ -33,6 +33,7 @@ from minionbench.engines.server_list import (
 from minionbench.engines.thinking import TemplateReasoning, template_reasoning
 from minionbench.errors import DeploymentError, UsageError
 from minionbench.exchange import Endpoint, Manners, Reasoning
+from minionbench.wire.asking import with_one_token
 
 DIALECTS = ("openai", "completions", "responses")
 
@@ -305,10 +306,11 @@ def _trial(endpoint: Endpoint) -> tuple[str, dict[str, Any]]:
     body: dict[str, Any] = {"model": endpoint.model, manners.max_tokens_field: 1}
     if manners.temperature:
         body["temperature"] = 0
+    own = with_one_token(endpoint.extra_body)
     if manners.raw:
-        return "/completions", body | {"prompt": "Hello"} | endpoint.extra_body
+        return "/completions", body | {"prompt": "Hello"} | own
     messages = [{"role": "user", "content": "Hello"}]
-    return "/chat/completions", body | {"messages": messages} | endpoint.extra_body
+    return "/chat/completions", body | {"messages": messages} | own
 
 
 def _without_what_is_refused(manners: Manners, answer: ProbeAnswer) -> Manners:

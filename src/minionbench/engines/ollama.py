@@ -22,7 +22,7 @@ from minionbench.engines.server_kind import UNIQUE_PREFIX, Asker
 from minionbench.errors import DeploymentError, UsageError
 from minionbench.exchange import Endpoint, Manners, Reasoning
 from minionbench.transport.http import Url
-from minionbench.wire.asking import merged
+from minionbench.wire.asking import merged, with_one_token
 
 LEAST_CONTEXT_TOKENS = 4_096
 """Context that is asked for when less is needed: Ollama's own default."""
@@ -210,7 +210,7 @@ def _load(
     }
     if shown.can_reason and shown.has_off:
         body["think"] = False
-    body = merged(body, extra_body)
+    body = merged(body, with_one_token(extra_body))
     answer = server.asked(asker, "/api/chat", f"load {model}", body, settings.start_timeout_s)
     document = server.json_object(answer)
     took_ns = server.count_of(document.get("load_duration"))

@@ -104,7 +104,7 @@ def ollama_address(environment: Mapping[str, str]) -> str:
     else:
         default_port = {"http": 80, "https": 443}.get(scheme, OLLAMA_PORT)
     authority, _, path = rest.partition("/")
-    if authority.count(":") > 1 and not authority.startswith("["):
+    if authority.count(":") > 1 and not authority.startswith("[") and "@" not in authority:
         authority = f"[{authority}]"  # a bare IPv6 address
     if authority.startswith(":"):
         authority = f"127.0.0.1{authority}"
@@ -147,10 +147,17 @@ def version(asker: Asker, model: str = "llama3.2") -> str:
     try:
         answer = asker.ask("/api/version")
     except ProbeError as error:
+        if error.distrusted:
+            raise DeploymentError(f"No prompt goes to {address(asker)}: {error}") from error
         raise DeploymentError(
             f"No Ollama server answers at {address(asker)}: {error}. "
             f"Start it with `ollama serve`, then `ollama pull {model}`"
         ) from error
+    if answer.status in (401, 403):
+        raise DeploymentError(
+            f"The server at {address(asker)} wants a key, or another ({answer.complaint()}); name "
+            "the environment variable that holds it with --api-key-env"
+        )
     if answer.status in (429, *range(500, 600)):
         raise DeploymentError(
             f"The server at {address(asker)} does not serve at present ({answer.complaint()}); "

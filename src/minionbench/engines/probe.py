@@ -18,7 +18,7 @@ from minionbench.transport.http import Url, request_bytes
 from minionbench.transport.loop import Transport
 from minionbench.transport.stream import UnknownHost
 from minionbench.units import NS_PER_MS
-from minionbench.wire.secrecy import SECRET_CHARACTERS
+from minionbench.wire.secrecy import SECRET_CHARACTERS, hide, secrets_in
 
 MAX_ANSWER_BYTES = 4 << 20
 """Longest answer that is read; lists of models have some thousands of bytes."""
@@ -31,6 +31,12 @@ LOOK_NS = 100 * NS_PER_MS
 class ProbeError(Exception):
     """No HTTP answer came back; the message says why in a few words."""
 
+    def __init__(self, message: str, *, distrusted: bool = False) -> None:
+        """`distrusted` where a server is there but encryption did not come about; then the message
+        says what to do, too."""
+        super().__init__(message)
+        self.distrusted = distrusted
+
 
 class ProbeAnswer(NamedTuple):
     """Status, body and headers of an HTTP answer."""
@@ -39,6 +45,8 @@ class ProbeAnswer(NamedTuple):
     body: bytes
     headers: Mapping[str, str] = MappingProxyType({})
     """By their names in small letters."""
+    secrets: tuple[Secret, ...] = ()
+    """What was sent and must not be shown, should the server quote it."""
 
     def json(self) -> Any:
         """The body as JSON, None where it is none."""
@@ -54,6 +62,7 @@ class ProbeAnswer(NamedTuple):
         message = error.get("message") if isinstance(error, dict) else error
         if not isinstance(message, str) or not message.strip():
             return f"HTTP {self.status}"
+        message = hide(message, [secret.reveal() for secret in self.secrets])
         return f"HTTP {self.status}: {one_line(message)}"
 
 
@@ -81,6 +90,7 @@ def ask(
     limits = Timeouts(
         connect_s=timeout_s, first_byte_s=timeout_s, idle_s=timeout_s, total_s=timeout_s
     )
+    secrets = secrets_in(key, headers)
     server = _target(url, insecure, limits, MAX_ANSWER_BYTES)
     payload = _request(url, target, body, key, headers)
     with Transport() as transport:
@@ -88,8 +98,9 @@ def ask(
         transport.step()
     exchange = sending.exchange
     if exchange.outcome is not None or exchange.status is None:
-        raise ProbeError(_reason(sending, timeout_s))
-    return ProbeAnswer(exchange.status, _without_key(exchange.body, key), exchange.headers)
+        raise _error(sending, timeout_s, secrets)
+    body_shown = _without(secrets, exchange.body)
+    return ProbeAnswer(exchange.status, body_shown, exchange.headers, tuple(map(Secret, secrets)))
 
 
 def ask_lines(
@@ -111,6 +122,7 @@ def ask_lines(
         DeploymentError: the user's proxy or trusted certificates cannot be used.
     """
     limits = Timeouts(connect_s=idle_s, first_byte_s=idle_s, idle_s=idle_s, total_s=math.inf)
+    secrets = secrets_in(key, headers)
     server = _target(url, insecure, limits, MAX_LINES_BYTES)
     payload = _request(url, target, body, key, headers)
     with Transport() as transport:
@@ -120,13 +132,13 @@ def ask_lines(
             transport.step(until_ns=monotonic_ns() + LOOK_NS)
             *lines, rest = (rest + sending.take_body()).split(b"\n")
             for line in lines:
-                yield line + b"\n"
+                yield _without(secrets, line) + b"\n"
             if len(rest) > MAX_ANSWER_BYTES:
                 raise ProbeError(f"a line is longer than {MAX_ANSWER_BYTES >> 20} MB")
     if sending.exchange.outcome is not None:
-        raise ProbeError(_reason(sending, idle_s))
+        raise _error(sending, idle_s, secrets)
     if rest:
-        yield rest
+        yield _without(secrets, rest)
 
 
 def _target(url: Url, insecure: bool, limits: Timeouts, max_bytes: int) -> Target:
@@ -152,11 +164,19 @@ def _request(
     return request_bytes(method, url, target, headers, payload)
 
 
-def _without_key(answer: bytes, key: Secret | None) -> bytes:
-    """The answer without the key, which servers like to quote when they refuse it."""
-    if key is None or len(key.reveal()) < SECRET_CHARACTERS:
-        return answer
-    return answer.replace(key.reveal().encode(), "…".encode())
+def _without(secrets: list[str], answer: bytes) -> bytes:
+    """The answer without the secrets, which servers like to quote when they refuse them."""
+    for secret in secrets:
+        if len(secret) >= SECRET_CHARACTERS:
+            answer = answer.replace(secret.encode(), "…".encode())
+    return answer
+
+
+def _error(sending: Sending, timeout_s: float, secrets: list[str]) -> ProbeError:
+    return ProbeError(
+        hide(_reason(sending, timeout_s), secrets),
+        distrusted=sending.exchange.outcome is Outcome.TLS_FAILED,
+    )
 
 
 def _reason(sending: Sending, timeout_s: float) -> str:

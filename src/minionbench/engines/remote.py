@@ -341,6 +341,8 @@ class _Asked(NamedTuple):
                 timeout_s=PROBE_S,
             )
         except ProbeError as error:
+            if error.distrusted:
+                raise DeploymentError(f"No prompt goes to {base_url}: {error}") from error
             raise DeploymentError(
                 f"{self.info.title} cannot be reached at {base_url}: {error}. Check the network"
                 f"{', or correct the address' if base_url != self.info.base_url else ''}"

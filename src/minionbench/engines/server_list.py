@@ -57,6 +57,8 @@ def find_server(text: str, key: Secret | None, settings: EngineSettings) -> Serv
         try:
             answer = asker_for(base_url, key, settings).ask("/models")
         except ProbeError as error:
+            if error.distrusted:
+                raise DeploymentError(f"No prompt goes to {given}: {error}") from error
             raise DeploymentError(
                 f"No server answers at {given}: {error}. Start the server, or correct --url"
             ) from error

@@ -91,7 +91,8 @@ class TreeMemory:
             )
         exact = self._processes == 1 and self._high_water is not None
         return MemoryReading(
-            peak_bytes=self._high_water if exact else self._largest_sum,
+            # All of them together had at least as much as the first one by itself.
+            peak_bytes=self._high_water if exact else max(self._largest_sum, self._high_water or 0),
             method="high-water mark" if exact else "largest sample",
             processes=self._processes,
             samples=self._samples,

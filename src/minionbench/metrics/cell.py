@@ -157,14 +157,15 @@ def _typical(
         return error(name, f"Instants contradict each other, so no clock can be believed: {fault}")
     if not observed.counted:
         return skipped(name, _why_nothing(observed), **counts)
-    if not observed.seen:
-        return error(name, all_failed(observed.failed), **counts)
-    if name == "itl_s" and (uneven := _not_token_by_token(observed)):
+    if name == "itl_s" and observed.seen and (uneven := _not_token_by_token(observed)):
         return skipped(name, uneven, **counts)
     if hidden := observed.left_out[Absence.HIDDEN_REASONING]:
         # The other answers reasoned less than these: what is true of them is not of the cell.
-        share = _share(hidden, len(observed.seen) + observed.left_out.total(), "answer")
-        return skipped(name, f"{share}: {Absence.HIDDEN_REASONING.value}", **counts)
+        answers = len(observed.seen) + observed.left_out.total()
+        share = "" if hidden == answers else f"{_share(hidden, answers, 'answer')}: "
+        return skipped(name, f"{share}{Absence.HIDDEN_REASONING.value}", **counts)
+    if not observed.seen:
+        return error(name, _all_others_failed(observed), **counts)
     worst = -math.inf if METRICS[name].better == "higher" else math.inf
     items = observed.by_item(worst)
     estimate = item_median_estimate(items.values(), level)
@@ -294,6 +295,17 @@ def all_failed(failed: Sequence[RequestRecord]) -> str:
     share = f"{count / len(failed):.0%}"
     return (
         f"All {number_of(len(failed), 'request')} failed, {count:,} of them ({share}) with {words}"
+    )
+
+
+def _all_others_failed(observed: _Observations) -> str:
+    """That no request gave a value: all failed, but for those that were left out for a reason."""
+    if not observed.left_out.keys() - {Absence.CENSORED}:
+        return all_failed(observed.failed)
+    words, _ = most_frequent_failure(observed.failed)
+    return (
+        f"{number_of(len(observed.failed), 'request')} failed, most often with {words}; of the "
+        f"others: {_why_nothing(observed)}"
     )
 
 

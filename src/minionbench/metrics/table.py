@@ -143,8 +143,8 @@ _TABLE = (
         name="cost_usd",
         unit="USD",
         better="lower",
-        description="What the provider charges for the requests",
-        formula="tokens of each kind × their price on the day",
+        description="What the remote model charges for a request, on average",
+        formula="mean over items: tokens of each kind of the remote calls × the price given",
     ),
     MetricInfo(
         name="accuracy_pct",

@@ -127,7 +127,8 @@ class Factors(Part):
     quantization: str | None = None
     remote_model: str | None = None
     protocol: str | None = None
-    """The hybrid protocol; None for a deployment that asks once."""
+    """How models answer together, or what is retrieved for them; None where each item is asked as
+    it stands."""
     flags: PlainObject = Field(default_factory=dict)
     """Flags of the model and engine: threads, context, GPU layers …"""
 

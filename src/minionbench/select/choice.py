@@ -338,7 +338,7 @@ def _loads_of(candidates: Sequence[BenchmarkCandidate], gates: Sequence[Gate]) -
 
 def _way(name: str, metadata: Mapping[str, Any]) -> str:
     """How a value was measured, as far as its metadata says."""
-    keys = ["corpus", "settings"]
+    keys = ["corpus", "settings", "tokens"]
     if name not in _LARGEST_OF_CELLS:
         keys.append("workload")
     said = {key: metadata[key] for key in keys if metadata.get(key) is not None}

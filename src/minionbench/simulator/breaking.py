@@ -153,7 +153,7 @@ def _break_whole(step: Step, fault: Fault, headers: list[tuple[str, str]]) -> It
         case "garbage":
             return iter((_body_step(at, headers, GARBAGE),))
         case "invalid_utf8":
-            middle = body.rindex(b'"')
+            middle = max(body.rfind(b'"'), 0)  # an answer may have no text, or no body at all
             broken = body[:middle] + b"\xff\xfe" + body[middle:]
             return iter((_body_step(at, headers, broken),))
         case "bad_chunk":

@@ -31,6 +31,11 @@ _PULL_GAP_NS = 20 * NS_PER_MS
 _MODEL_PREFIX = "/v1/models/"
 
 
+_PLAIN = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+_THINKING = _PLAIN + "{% if enable_thinking %}<think>{% endif %}"
+"""Chat templates, as far as a reader looks for the switch of reasoning in them."""
+
+
 class Inquiries:
     """Answers everything but the requests to generate."""
 
@@ -199,7 +204,7 @@ class Inquiries:
                     "total_slots": slots,
                     "model_alias": model.name,
                     "model_path": f"{model.name}.gguf",
-                    "chat_template": "simulated",
+                    "chat_template": _PLAIN if model.reasoning == "none" else _THINKING,
                     "build_info": "b0-simulated",
                     "is_sleeping": False,
                 }

@@ -13,7 +13,7 @@ from minionbench.transport.http import ResponseFramer, Url
 from minionbench.transport.opening import Opening
 from minionbench.transport.proxy import proxy_for
 from minionbench.transport.route import Route
-from minionbench.transport.stream import Address, ByteStream, Stream, resolve
+from minionbench.transport.stream import Address, ByteStream, Stream, UnknownHost, resolve
 
 MAX_BODY_BYTES = 64 * 2**20
 """Largest body that is taken; a thousand times the longest answer of today's models."""
@@ -97,9 +97,15 @@ class Target:
         cannot be read.
         """
         route = Route(url, insecure=insecure, proxy=proxy_for(url, environment))
+        try:
+            addresses = resolve(route.entrance)
+        except UnknownHost as error:
+            if route.proxy is None:
+                raise
+            raise UnknownHost(error.host, error.reason, variable=route.proxy.variable) from error
         return cls(
             url,
-            resolve(route.entrance),
+            addresses,
             slots=slots,
             timeouts=timeouts,
             max_body_bytes=max_body_bytes,

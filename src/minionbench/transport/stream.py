@@ -38,11 +38,16 @@ _IN_PROGRESS = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR)
 class UnknownHost(DeploymentError):
     """A host name that stands for no address."""
 
-    def __init__(self, host: str, reason: str) -> None:
+    def __init__(self, host: str, reason: str, *, variable: str | None = None) -> None:
+        """`variable` is the one of the environment that names the host, where it is a proxy's."""
+        whose = "" if variable is None else f" of the proxy in {variable}"
+        check = "the URL" if variable is None else variable
         super().__init__(
-            f"The host name {host!r} cannot be resolved ({reason}). Check the URL and the network"
+            f"The host name {host!r}{whose} cannot be resolved ({reason}). Check {check} and the "
+            "network"
         )
         self.host = host
+        self.reason = reason
 
 
 class EncryptionError(OSError):

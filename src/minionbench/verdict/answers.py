@@ -43,7 +43,7 @@ def failures(evidence: Evidence) -> Finding:
         "share",
         invalid_above=INVALID_SHARE,
         message=f"{len(failed):,} of {number_of(len(ended), 'request')} failed, most often with "
-        f"{words}.",
+        f"{words.rstrip('.')}.",
         advice=f"Failures rank as infinitely slow; {_remedy(failed)}.",
     )
 

@@ -65,10 +65,18 @@ def too_few(evidence: Evidence) -> Finding:
         message=f"{number_of(len(items), 'different item was', 'different items were')} answered, "
         f"too few for an interval "
         f"at {evidence.level:.0%}.",
-        advice=f"Measure at least {needed} items (-n {needed})."
-        if len({r.item_id for r in evidence.measured}) < needed
-        else "Enough items were asked: see why the others were not answered.",
+        advice=_enough_items(evidence, needed),
     )
+
+
+def _enough_items(evidence: Evidence, needed: int) -> str:
+    """What to do where too few items were answered."""
+    if len({r.item_id for r in evidence.measured}) >= needed:
+        return "Enough items were asked: see why the others were not answered."
+    planned = evidence.facts.planned_requests
+    if planned is not None and planned > len(evidence.measured):
+        return "The run ended before all of them were asked: see why it did."
+    return f"Measure at least {needed} items (-n {needed})."
 
 
 def incomplete(evidence: Evidence) -> Finding:
@@ -90,7 +98,8 @@ def incomplete(evidence: Evidence) -> Finding:
         unit="requests",
         message=f"The run ended early: {missing:,} of "
         f"{number_of(of, 'request was', 'requests were')} cut off or never sent.",
-        advice="Slow requests are cut off sooner than quick ones: let the run finish.",
+        advice="Slow requests are cut off sooner than quick ones: let the run finish. Where it "
+        "ended by itself, a note says why.",
     )
 
 

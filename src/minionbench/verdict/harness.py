@@ -79,6 +79,8 @@ def own_cpu(evidence: Evidence) -> Finding:
     share = _cpu_share(evidence.facts)
     if share is None:
         return NotChecked(rule="own_cpu", why="the harness's own CPU time was not recorded")
+    if not evidence.replies:
+        return NotChecked(rule="own_cpu", why="no request was sent")
     return held(
         "own_cpu",
         share,

@@ -13,6 +13,11 @@ from minionbench.wire.reasoning import generated_tokens
 
 _encode = msgspec.json.Encoder().encode
 
+LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict", "num_predict")
+"""Names under which the protocols take the most that is to be generated."""
+_WITHIN = "options"
+"""Object of a body in which Ollama has its limit."""
+
 
 def post(
     endpoint: Endpoint, target: str, body: dict[str, Any], headers: tuple[tuple[str, str], ...]
@@ -56,6 +61,20 @@ def merged(body: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
             value = merged(ours, value)
         both[name] = value
     return both
+
+
+def own_limits(extra_body: dict[str, Any]) -> list[Any]:
+    """Every limit on generated tokens that a user's own fields set, whatever its value."""
+    within = extra_body.get(_WITHIN)
+    fields = (extra_body, within if isinstance(within, dict) else {})
+    return [body[name] for body in fields for name in LIMITS if name in body]
+
+
+def with_one_token(extra_body: dict[str, Any]) -> dict[str, Any]:
+    """The user's own fields for a trial: each limit on generated tokens that they set is 1."""
+    once = {name: 1 if name in LIMITS else value for name, value in extra_body.items()}
+    within = once.get(_WITHIN)
+    return once | {_WITHIN: with_one_token(within)} if isinstance(within, dict) else once
 
 
 def chat_messages(call: Call) -> list[dict[str, str]]:

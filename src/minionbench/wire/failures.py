@@ -140,6 +140,8 @@ def _meaning(status: int, exchange: Exchange, endpoint: Endpoint, failure: Failu
     """What a status means to the person who asked; None where it says no more than its number."""
     if status in _TOO_LONG_STATUSES and _is_too_long(failure):
         return _too_long()
+    if failure.code in _FILTER_CODES:
+        return "the provider's filter refused the prompt"
     if 300 <= status < 400 and "location" in exchange.headers:
         return f"the server redirects {_origin(exchange.headers['location'])}; correct the base URL"
     if status in (401, 403):

@@ -8,6 +8,7 @@ before.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -69,7 +70,11 @@ def read_reply(exchange: Exchange, endpoint: Endpoint, grammar: Grammar) -> Repl
     """The reply that an exchange amounts to; a failed one keeps what had arrived before."""
     manners = endpoint.manners
     reading = Reading(
-        exchange, grammar, closing_mark=manners.closing_mark, summarised=manners.summarised
+        exchange,
+        grammar,
+        closing_mark=manners.closing_mark,
+        summarised=manners.summarised,
+        visible_ends=endpoint.visible_ends,
     )
     if reading.refused_by_status:
         failure = failure_of_status(exchange, endpoint)
@@ -97,16 +102,20 @@ class Reading:
         *,
         closing_mark: bool = True,
         summarised: bool = False,
+        visible_ends: bool = False,
         patience: int = PATIENCE,
     ) -> None:
         """`closing_mark` tells whether the closing frame must come, `summarised` whether reasoning
-        comes as a summary only; with a patience of 0 every frame is decoded by itself."""
+        comes as a summary only, `visible_ends` whether it is kept how far the visible text had come
+        with each event; with a patience of 0 every frame is decoded by itself."""
         self.exchange = exchange
         self.grammar = grammar
         self.outcome: Outcome | None = None
         self.failure: Failure | None = None
         self.log = ArrivalLog(exchange)
         self.text: list[str] = []
+        self._text_parts: list[int] | None = [] if visible_ends else None
+        """Parts of the text that had come with each token-bearing event, where that is kept."""
         self.thoughts: list[str] = []
         self.finish_reason: str | None = None
         self.model: str | None = None
@@ -176,6 +185,11 @@ class Reading:
         while run := stencil.next_run(body, position):
             (self.thoughts if stencil.reasoning else self.text).extend(run.texts)
             self.log.token_run(run.ends, reasoning=stencil.reasoning)
+            if self._text_parts is not None:
+                parts, size = len(self.text), len(run.texts)
+                self._text_parts += (
+                    [parts] * size if stencil.reasoning else range(parts - size + 1, parts + 1)
+                )
             position = run.ends[-1]
             self._patience = self._most_patience
         return position
@@ -225,6 +239,8 @@ class Reading:
             if said.reasoning:
                 self.thoughts.append(said.reasoning)
             self.log.token_event(end, said.visible, said.reasoning)
+            if self._text_parts is not None:
+                self._text_parts.append(len(self.text))
         else:
             self.log.event(end)
         if said.aside:
@@ -317,6 +333,12 @@ class Reading:
             message = f"{who} (finish reason {reason})"
             self.fail(Outcome.FILTERED, Failure(message=message, code=reason))
 
+    def _visible_ends(self) -> tuple[int, ...]:
+        if not self._text_parts:
+            return ()
+        lengths = list(accumulate(map(len, self.text), initial=0))
+        return tuple(lengths[parts] for parts in self._text_parts)
+
     def reply(self, endpoint: Endpoint) -> Reply:
         """The reply as read so far."""
         exchange, log = self.exchange, self.log
@@ -353,6 +375,7 @@ class Reading:
             first_reasoning_ns=log.first_reasoning_ns,
             first_visible_ns=log.first_visible_ns,
             event_ns=tuple(log.token_ns),
+            visible_ends=self._visible_ends(),
             end_ns=exchange.end_ns,
             replaced_connections=exchange.replaced_connections,
             arrival=log.arrival(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from minionbench.exchange import Endpoint
+from minionbench.exchange import Endpoint, Secret
 
 SECRET_CHARACTERS = 8
 """Shortest text that is treated as a secret, or as the beginning of one. What is shorter is a
@@ -16,8 +16,13 @@ _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password", re.IGNOREC
 
 def secrets_of(endpoint: Endpoint) -> list[str]:
     """The endpoint's key, and what those of its headers carry whose names speak of secrets."""
-    secrets = [endpoint.key.reveal()] if endpoint.key is not None else []
-    for name, value in endpoint.headers:
+    return secrets_in(endpoint.key, endpoint.headers)
+
+
+def secrets_in(key: Secret | None, headers: Iterable[tuple[str, str]]) -> list[str]:
+    """A key, and what those headers carry whose names speak of secrets."""
+    secrets = [key.reveal()] if key is not None else []
+    for name, value in headers:
         if _SECRET_HEADER.search(name):
             # "Bearer KEY": the scheme is no secret.
             secrets.append(value.strip().rpartition(" ")[2])
