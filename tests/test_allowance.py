@@ -29,6 +29,7 @@ from minionbench.exchange import (
     Usage,
 )
 from minionbench.units import NS_PER_S
+from minionbench.wire.reasoning import DEFAULT_REASONING_TOKENS
 
 ENDPOINT = Endpoint("http://127.0.0.1:1/v1", "m")
 TEMPLATE = 2 * TOKENS_PER_MESSAGE
@@ -247,3 +248,66 @@ def test_what_trials_have_taken_is_part_of_the_budget() -> None:
     allowance = Allowance(most + 4)
     allowance.charge(5)
     assert allowance.reserve(call(), ENDPOINT, 7) is None
+
+
+def test_reasoning_without_a_budget_of_its_own_is_allowed_for_by_the_default() -> None:
+    endpoint = Endpoint("http://x", "m", reasoning=Reasoning(on=True))
+    reserved = Allowance(10_000).reserve(call(), endpoint, 7)
+    assert reserved == 7 + TEMPLATE + 10 + DEFAULT_REASONING_TOKENS
+
+
+def test_a_shorter_wait_told_later_does_not_end_a_longer_one() -> None:
+    """As of two streams that are refused together, with times of their own."""
+    allowance = Allowance()
+    allowance.settle(call(), refused(retry_after_s=9), 0)
+    allowance.settle(call(), refused(retry_after_s=2), 0)
+    assert allowance.clear_ns("local", 0) == 9 * NS_PER_S
+    assert len(allowance.pauses) == 1
+
+
+def test_a_prompt_that_took_less_than_thought_does_not_lower_what_is_thought() -> None:
+    allowance = Allowance(10_000)
+    allowance.settle(call(), answered(3 * (8 + TEMPLATE), 1), 0, 8)
+    allowance.settle(call(), answered(1, 1), 0, 8)
+    assert allowance.reserve(call(), ENDPOINT, 8) == 3 * (8 + TEMPLATE) + 10
+
+
+def test_an_overload_that_is_told_inside_an_answer_is_heeded_too() -> None:
+    allowance = Allowance()
+    overloaded = Reply(
+        outcome=Outcome.STREAM_ERROR,
+        failure=Failure(message="no", http_status=529, code="overloaded_error"),
+        planned_ns=0,
+        end_ns=0,
+    )
+    allowance.settle(call(), overloaded, 0)
+    assert allowance.clear_ns("local", 0) == round(FIRST_PAUSE_S * NS_PER_S)
+
+
+@pytest.mark.parametrize(
+    "code", ["insufficient_quota", "billing_hard_limit_reached", "billing_not_active"]
+)
+def test_an_account_that_may_ask_no_more_ends_the_run_whatever_the_status(code: str) -> None:
+    allowance = Allowance()
+    allowance.settle(call(), refused(400, code=code), 0)
+    assert allowance.exhausted is not None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "costs"),
+    [
+        (Outcome.NOT_SENT, False),
+        (Outcome.CONNECT_FAILED, False),
+        (Outcome.CONNECT_TIMEOUT, False),
+        (Outcome.TLS_FAILED, False),
+        (Outcome.RESET, True),
+        (Outcome.FIRST_BYTE_TIMEOUT, True),
+        (Outcome.MALFORMED, True),
+    ],
+)
+def test_only_what_reached_no_model_costs_nothing(outcome: Outcome, costs: bool) -> None:
+    allowance = Allowance(1_000)
+    reserved = allowance.reserve(call(), ENDPOINT, 7) or 0
+    failed = Reply(outcome=outcome, failure=Failure(message="no"), planned_ns=0, end_ns=1)
+    allowance.settle(call(), failed, reserved, 7)
+    assert allowance.spent_tokens == (reserved if costs else 0)

@@ -45,6 +45,8 @@ SAME_FLOOR = {
     ("records", "exchange"): "a record holds the reply as it came back",
     ("metrics", "stats"): "a metric's value carries its interval",
     ("protocols", "deployments"): "a protocol is a deployment, and may ask once as others do",
+    ("protocols", "prices"): "protocols are held against each other by what they cost",
+    ("protocols", "quality"): "and by how right their answers are",
     ("quality", "deployments"): "a procedure asks through the deployment that it examines",
     ("quality", "workloads"): "its items are drawn and sized as a workload's are",
     ("runner", "allowance"): "before it asks, it asks whether it may",

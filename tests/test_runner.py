@@ -680,6 +680,7 @@ def test_the_last_failure_is_the_requests(server: GroundTruthServer) -> None:
     assert outcomes[1] is not Outcome.OK
     assert outcomes[1] is not Outcome.HTTP_ERROR
     assert record.outcome is outcomes[1]
+    assert record.failure == record.calls[1].reply.failure != record.calls[0].reply.failure
 
 
 def test_an_open_loop_ends_when_the_quota_is_used_up(server: GroundTruthServer) -> None:

@@ -449,6 +449,12 @@ def test_one_cut_prompt_of_twenty_is_suspect() -> None:
     assert reason("truncated_prompt", [*cut[:1], *whole[1:]]).severity == "suspect"
 
 
+def test_a_prompt_that_a_protocol_makes_shorter_was_not_cut() -> None:
+    """What a protocol asks of a model is not the item: its length says nothing about the prompt."""
+    short = first(20, usage=Usage(prompt_tokens=5, completion_tokens=5))
+    assert isinstance(finding("truncated_prompt", short, facts(asked_as_it_stands=False)), Passed)
+
+
 def test_without_the_servers_count_no_prompt_is_judged() -> None:
     assert isinstance(finding("truncated_prompt", steady(usage=None)), NotChecked)
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from minionbench.autobench import Procedure, run_benchmark
+from minionbench.autobench.outcome import RULES_OF_QUALITY
 from minionbench.autobench.turn import machine_to_itself
 from minionbench.engines.catalog import ModelSpec, open_engine
 from minionbench.engines.engine import EngineSettings
@@ -193,8 +194,24 @@ def test_an_engine_that_dies_is_an_error_with_its_last_words(
     for name in ("latency_ms", "peak_ram_mb", "cove_pass_rate"):
         assert dead.metrics[name].status == "error"
         assert other.metrics[name].status == "ok"
-    assert dead.cells[0].verdict.status == "invalid"
+    # Those of quality are judged by fewer rules, and that one is among them.
+    assert {cell.verdict.status for cell in dead.cells} == {"invalid"}
+    peak = dead.metrics["peak_ram_mb"].metadata["value_before_the_end"]
+    assert peak == dead.cells[0].metrics["peak_ram_mb"].value
     assert outcome.exit_code == 1
+
+
+def test_how_exactly_instants_are_known_is_nothing_to_a_score(
+    random_model: Path, tmp_path: Path
+) -> None:
+    path = registry(tmp_path, entry("v1", random_model))
+    procedure = Procedure(metrics=("latency_ms", "cove_pass_rate"), num_requests=2, cove_pairs=6)
+    (model,) = measured(path, tmp_path, procedure).run.candidates
+    rules = {
+        cell.workload.name: {reason.rule for reason in cell.verdict.reasons} for cell in model.cells
+    }
+    assert rules["cove"] <= set(RULES_OF_QUALITY)
+    assert not rules["balanced"] <= set(RULES_OF_QUALITY)
 
 
 def test_an_engine_that_falls_silent_costs_its_budget_and_no_more(

@@ -167,6 +167,21 @@ def test_a_server_that_says_little_is_a_note_and_one_that_is_not_there_is_missin
     assert "nothing listens there" in result.out
 
 
+def test_a_server_that_wants_a_key_is_not_to_be_started(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = (401, {"error": {"message": "no key"}})
+    routes: Routes = dict.fromkeys(("GET /v1/models", "GET /models", "GET /api/version"), wanted)
+    with server(routes) as (url, _):
+        monkeypatch.setitem(os.environ, "OLLAMA_HOST", url)
+        result = call(capsys, "doctor", "--url", url, "--format", "json")
+    assert result.code == 1
+    found = {one["name"]: f"{one['found']} {one['advice']}" for one in json.loads(result.out)}
+    for name in ("answers", "Ollama"):
+        assert "--api-key-env" in found[name]
+        assert "start" not in found[name]
+
+
 def test_the_gpus_are_those_that_the_driver_lists(tmp_path: Path) -> None:
     library = tmp_path / "library"
     library.mkdir()

@@ -83,7 +83,12 @@ def test_numbers_and_lists_are_written_as_json() -> None:
 
 
 def test_where_the_answer_begins_is_known_when_it_stands_there_word_by_word() -> None:
-    text = '{"explanation": "7 is the answer", "answer": "7 euros"}'
+    text = '{"explanation": "7", "decision": "provide_final_answer", "answer": "7 euros"}'
     assert where(text, "7 euros") == text.index("7 euros")
     assert where('{"answer": "a\\nb"}', "a\nb") is None
     assert where("7 euros", "7 euros") is None
+
+
+def test_an_answer_before_its_decision_is_not_known_for_one_when_it_comes() -> None:
+    assert where('{"answer": "7", "decision": "provide_final_answer"}', "7") is None
+    assert where('{"answer": "7"}', "7") is None

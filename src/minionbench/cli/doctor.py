@@ -273,7 +273,8 @@ def servers() -> Iterator[Finding]:
         address = ollama_address(os.environ)
         version, models = installed_models(os.environ)
     except MinionbenchError as error:
-        advice = "only for -m ollama/…: start it with `ollama serve`, or set OLLAMA_HOST"
+        # What to do is in the error's own words.
+        advice = "only for -m ollama/…"
         yield Finding(group, "Ollama", "note", str(error), advice)
         return
     yield Finding(group, "Ollama", "ok", f"{version} at {address}")
@@ -301,7 +302,7 @@ def server_at(url: str, key_variable: str | None) -> Iterator[Finding]:
     try:
         found = describe(url, EngineSettings(api_key_env=key_variable))
     except MinionbenchError as error:
-        yield Finding(group, "answers", "missing", str(error), "start it, or correct --url")
+        yield Finding(group, "answers", "missing", str(error))
         return
     kind = found.kind
     version = "" if found.version is None else f" {found.version}"
