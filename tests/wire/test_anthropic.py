@@ -159,6 +159,18 @@ def test_an_answer_is_read_with_thinking_and_the_latest_counts() -> None:
     )
 
 
+def test_of_counts_of_thinking_that_grow_the_latest_holds() -> None:
+    reply = reply_to(
+        start(input_tokens=10, output_tokens=1, output_tokens_details={"thinking_tokens": 0}),
+        BLOCK,
+        text("Hi"),
+        finish(output_tokens=30, output_tokens_details={"thinking_tokens": 20}),
+        STOP,
+    )
+    assert reply.usage is not None
+    assert reply.usage.reasoning_tokens == 20
+
+
 @pytest.mark.parametrize(
     ("first", "last", "usage"),
     [

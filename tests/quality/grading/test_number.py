@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from minionbench.exchange import Reference
 from minionbench.quality.grading.number import judge_amount, judge_number
-from minionbench.quality.grading.quantity import flat, quantities
+from minionbench.quality.grading.quantity import flat, quantities, spelled
 from tests.quality.grading.labelled import disagreements
 
 
@@ -329,3 +329,32 @@ def test_any_text_can_be_judged(text: str) -> None:
 def test_numbers_are_read_inside_the_text_and_apart(text: str) -> None:
     found = quantities(flat(text))
     assert all(one.end <= other.start for one, other in pairwise(found))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("one hundred", 100),
+        ("hundred and five", 105),
+        ("two hundred and five", 205),
+        ("thousand", 1_000),
+        ("twelve thousand three hundred", 12_300),
+    ],
+)
+def test_numbers_in_words_are_added_up(text: str, value: int) -> None:
+    assert spelled(text) == [(0, Fraction(value))]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("(412)", -412),
+        ("net, (412)", -412),
+        ("net: (412)", -412),
+        ("the result was (412)", -412),
+        ("four hundred (412)", 412),
+    ],
+)
+def test_brackets_are_a_minus_where_they_explain_nothing(text: str, value: int) -> None:
+    (found,) = quantities(flat(text))
+    assert found.value == value
