@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from minionbench.errors import UsageError
 from minionbench.exchange import Outcome, Usage
-from minionbench.prices import Price, cost_metric, cost_usd, request_cost_usd
+from minionbench.prices import Price, cost_metric, cost_usd, item_costs, request_cost_usd
 from minionbench.records import CallRecord, RequestRecord
 from tests.making import record, reply
 
@@ -121,6 +121,22 @@ def test_a_call_that_was_not_counted_leaves_the_cost_unknown_unless_it_was_refus
     cell = cost_metric([asked(("remote", None)), asked(("remote", 5), item="b")], PER_MILLION)
     assert cell.status == "skipped"
     assert "1 item" in str(cell.reason)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.TRUNCATED, Outcome.IDLE_TIMEOUT, Outcome.CUT])
+def test_the_counts_of_an_answer_that_broke_off_are_no_cost(outcome: Outcome) -> None:
+    """They are of its beginning, as Anthropic's one token of `message_start`."""
+    assert request_cost_usd(asked(("remote", 90), outcome=outcome), PER_MILLION) is None
+    filtered = asked(("remote", 90), outcome=Outcome.FILTERED)
+    assert request_cost_usd(filtered, PER_MILLION) == pytest.approx(100e-6)
+
+
+def test_a_request_that_the_runs_end_cut_off_tells_no_cost() -> None:
+    """It made a part of its calls only, so that it would look cheap."""
+    begun = msgspec.structs.replace(asked(("remote", 1), item="b"), outcome=Outcome.CUT)
+    assert item_costs([begun, asked(("remote", 90))], PER_MILLION) == {
+        "item-0": pytest.approx(100e-6)
+    }
 
 
 def test_a_cells_cost_is_the_mean_over_items() -> None:

@@ -10,7 +10,15 @@ from __future__ import annotations
 import msgspec
 
 from minionbench.errors import UsageError
-from minionbench.exchange import Call, Endpoint, Outcome, Reply, Side
+from minionbench.exchange import (
+    COST_NOTHING,
+    COUNTED_WHOLE,
+    Call,
+    Endpoint,
+    Outcome,
+    Reply,
+    Side,
+)
 from minionbench.units import NS_PER_S
 from minionbench.wire.asking import own_limits
 from minionbench.wire.reasoning import DEFAULT_REASONING_TOKENS
@@ -29,16 +37,6 @@ _BUSY = (429, 529)
 """Statuses of a server that refuses for the time being: too many requests, overloaded."""
 _PAYMENT_REQUIRED = 402
 _NO_QUOTA = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
-_COST_NOTHING = (
-    Outcome.NOT_SENT,
-    Outcome.CONNECT_FAILED,
-    Outcome.CONNECT_TIMEOUT,
-    Outcome.TLS_FAILED,
-    Outcome.HTTP_ERROR,
-)
-_COUNTED_WHOLE = (Outcome.OK, Outcome.FILTERED)
-"""Outcomes whose counts are of the whole answer; those of one that broke off are of its beginning,
-as Anthropic's one token of `message_start`."""
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -128,9 +126,9 @@ class Allowance:
             estimate = estimated_prompt_tokens(call, prompt_tokens)
             self._prompt_ratio = max(self._prompt_ratio, usage.prompt_tokens / estimate)
         counted = usage is not None and None not in (usage.prompt_tokens, usage.completion_tokens)
-        if usage is not None and counted and reply.outcome in _COUNTED_WHOLE:
+        if usage is not None and counted and reply.outcome in COUNTED_WHOLE:
             self.spent_tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
-        elif reply.outcome not in _COST_NOTHING:
+        elif reply.outcome not in COST_NOTHING:
             self.spent_tokens += reserved
 
     def _heed(self, side: Side, reply: Reply) -> None:

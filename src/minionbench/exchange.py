@@ -115,6 +115,19 @@ class Outcome(StrEnum):
     """Planned, but the run ended before it was sent."""
 
 
+COUNTED_WHOLE = (Outcome.OK, Outcome.FILTERED)
+"""Outcomes whose counts are of the whole answer; those of one that broke off are of its beginning,
+as Anthropic's one token of `message_start`."""
+COST_NOTHING = (
+    Outcome.NOT_SENT,
+    Outcome.CONNECT_FAILED,
+    Outcome.CONNECT_TIMEOUT,
+    Outcome.TLS_FAILED,
+    Outcome.HTTP_ERROR,
+)
+"""Outcomes of calls that reached no model, so that no provider charges for them."""
+
+
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """Why a call did not succeed."""
 

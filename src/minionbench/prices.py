@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from minionbench.errors import UsageError
-from minionbench.exchange import Outcome, Usage
+from minionbench.exchange import COST_NOTHING, COUNTED_WHOLE, Outcome, Usage
 from minionbench.metrics.value import MetricValue, estimated, skipped
 from minionbench.records import CallRecord, RequestRecord
 from minionbench.stats import LEVEL, Estimate, student_quantile
@@ -82,16 +82,6 @@ def cost_usd(usage: Usage | None, price: Price) -> float | None:
     return total / TOKENS_PER_PRICE
 
 
-_FREE = (
-    Outcome.NOT_SENT,
-    Outcome.CONNECT_FAILED,
-    Outcome.CONNECT_TIMEOUT,
-    Outcome.TLS_FAILED,
-    Outcome.HTTP_ERROR,
-)
-"""Outcomes of calls that no provider charges for."""
-
-
 def request_cost_usd(record: RequestRecord, price: Price) -> float | None:
     """What a request's remote calls cost; None where one of them was not counted."""
     costs = [_call_cost(call, price) for call in record.calls if call.side == "remote"]
@@ -100,15 +90,22 @@ def request_cost_usd(record: RequestRecord, price: Price) -> float | None:
 
 
 def _call_cost(call: CallRecord, price: Price) -> float | None:
-    cost = cost_usd(call.reply.usage, price)
-    return 0.0 if cost is None and call.reply.outcome in _FREE else cost
+    if call.reply.outcome in COUNTED_WHOLE:
+        return cost_usd(call.reply.usage, price)
+    return 0.0 if call.reply.outcome in COST_NOTHING else None
+
+
+_CUT_OFF = (Outcome.CUT, Outcome.NOT_SENT)
 
 
 def item_costs(records: Sequence[RequestRecord], price: Price) -> dict[str, float | None]:
-    """The mean cost of each item's measured requests; None where one was not counted."""
+    """The mean cost of each item's measured requests; None where one was not counted.
+
+    Requests that the end of the run cut off are left out: they made a part of their calls only.
+    """
     items: dict[str, list[float | None]] = {}
     for record in records:
-        if record.phase == "measured" and record.outcome is not Outcome.NOT_SENT:
+        if record.phase == "measured" and record.outcome not in _CUT_OFF:
             items.setdefault(record.item_id, []).append(request_cost_usd(record, price))
     return {
         item: None if None in costs else math.fsum(c or 0.0 for c in costs) / len(costs)

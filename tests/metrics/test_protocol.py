@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minionbench.exchange import Side, Usage
+from minionbench.exchange import Outcome, Side, Usage
 from minionbench.metrics.protocol import account, critical_calls, side_use, time_split
 from minionbench.records import CallRecord, RequestRecord
 from minionbench.units import seconds
@@ -101,6 +101,22 @@ def test_tokens_are_summed_side_by_side_and_never_guessed() -> None:
     assert local.calls == 1
     assert local.prompt_tokens is local.completion_tokens is local.cached_tokens is None
     assert side_use(of(), "local").prompt_tokens == 0
+
+
+def test_tokens_of_a_call_that_was_refused_are_none_and_of_one_that_broke_off_unknown() -> None:
+    usage = Usage(prompt_tokens=10, completion_tokens=1)
+    whole = call("remote", 0, 1, 5, usage=usage)
+
+    def ended(outcome: Outcome, usage: Usage | None) -> CallRecord:
+        made = call("remote", 5, 6, 9, usage=usage)
+        return msgspec.structs.replace(
+            made, reply=msgspec.structs.replace(made.reply, outcome=outcome)
+        )
+
+    refused = side_use(of(whole, ended(Outcome.HTTP_ERROR, None)), "remote")
+    assert (refused.calls, refused.prompt_tokens, refused.cached_tokens) == (2, 10, 0)
+    broken = side_use(of(whole, ended(Outcome.TRUNCATED, usage)), "remote")
+    assert broken.prompt_tokens is broken.completion_tokens is broken.cached_tokens is None
 
 
 def test_an_account_tells_means_per_request_and_the_protocols_own_counts() -> None:

@@ -87,6 +87,18 @@ def test_an_abstention_is_wrong_and_takes_no_part_in_latency() -> None:
     assert found["latency"]["items"] == 1
 
 
+def test_a_gap_of_rounding_is_none() -> None:
+    """Shares of three askings: 1 − 2/3 is more than 2/3 − 1/3 by the last bit."""
+    ours, local, remote = {"a": 1.0, "b": 1.0}, {"a": 2 / 3, "b": 2 / 3}, {"a": 1.0, "b": 1 / 3}
+    assert "not better" in gap_closed(ours, local, remote)["reason"]
+    # Here the six items together have a gap; draws of them without one have no value.
+    more = {str(i): 1.0 for i in range(4)}
+    wide = gap_closed(ours | more, local | dict.fromkeys(more, 0.0), remote | more)
+    assert wide["value"] == pytest.approx(100 * (4 + 2 / 3) / 4)
+    assert wide["interval"]["low"] is wide["interval"]["high"] is None
+    assert "no such value" in wide["interval"]["note"]
+
+
 def test_latency_is_compared_item_by_item() -> None:
     ours = [answered(i, "7", ms) for i, ms in enumerate([20, 40, 60, 80, 100, 120])]
     theirs = [answered(i, "7", ms) for i, ms in enumerate([10, 20, 30, 40, 50, 60])]
@@ -102,13 +114,29 @@ def test_a_failed_request_is_infinitely_slow() -> None:
     assert "falls among the failures" in comparisons(pair, None)["minion"]["latency"]["reason"]
 
 
+def test_failures_on_either_side_decide_about_latency_too() -> None:
+    def one(item: int, ms: float | None) -> RequestRecord:
+        if ms is not None:
+            return answered(item, "7", ms)
+        made = answered(item, None, 5)
+        return msgspec.structs.replace(made, outcome=Outcome.RESET, abstained=None)
+
+    ours = [one(i, ms) for i, ms in enumerate([None, 20, 30, 10, None])]
+    theirs = [one(i, ms) for i, ms in enumerate([10, 10, 10, None, None])]
+    latency = comparisons({"remote": theirs, "minion": ours}, None)["minion"]["latency"]
+    assert latency["items"] == 4  # both failed on the fifth
+    # Slower three times of four: 2 · (1 + 4)/16.
+    assert latency["p"] == pytest.approx(10 / 16)
+    assert latency["times"]["value"] == pytest.approx(2.5)
+
+
 def test_saving_is_of_the_sums_over_the_same_items() -> None:
-    ours = [answered(i, "7", 10, tokens) for i, tokens in enumerate([100, 300])]
-    theirs = [answered(i, "7", 10, tokens) for i, tokens in enumerate([1_000, 1_000])]
+    ours = [answered(i, "7", 10, tokens) for i, tokens in enumerate([100, 900])]
+    theirs = [answered(i, "7", 10, tokens) for i, tokens in enumerate([1_000, 3_000])]
     theirs.append(answered(2, "7", 10, 5_000))
     cost = comparisons({"remote": theirs, "minion": ours}, PRICE)["minion"]["cost"]
     assert cost["items"] == 2
-    assert cost["saving_pct"]["value"] == pytest.approx(80)
+    assert cost["saving_pct"]["value"] == pytest.approx(75)  # not 80, the items' mean
     low, high = (cost["saving_pct"]["interval"][end] for end in ("low", "high"))
     assert (low, high) == (pytest.approx(70), pytest.approx(90))
     local = [answered(i, "7", 10, 9_000, side="local") for i in range(2)]
@@ -134,3 +162,11 @@ def test_draws_without_a_value_leave_the_interval_open_and_say_so() -> None:
     assert "draws" in str(estimate.note)
     alike = bootstrap([(1.0,), (1.0,)], lambda r: r[0][0])
     assert alike.low is None and "alike" in str(alike.note)
+
+
+def test_the_bootstraps_interval_leaves_half_of_the_rest_on_each_side() -> None:
+    rows = [(float(value),) for value in range(100)]
+    estimate = bootstrap(rows, lambda drawn: sum(row[0] for row in drawn) / len(drawn))
+    reach = 1.96 * math.sqrt((100**2 - 1) / 12) / math.sqrt(100)
+    assert estimate.low == pytest.approx(49.5 - reach, abs=0.6)
+    assert estimate.high == pytest.approx(49.5 + reach, abs=0.6)

@@ -74,6 +74,16 @@ def test_no_answer_is_none(value: Any) -> None:
     assert as_text(value) is None
 
 
+def test_half_a_surrogate_pair_never_comes_out_of_what_a_model_wrote() -> None:
+    """No such text can be sent to a server or written into a record."""
+    written = r'{"answer": ["\ud83d 7", {"\ud800": "\ud83d\ude00"}], "explanation": "\udc00"}'
+    for text in (written, f"So: {written}."):
+        found = read_json(text, Found)
+        assert found.answer == ["\ufffd 7", {"\ufffd": "\U0001f600"}]
+        assert found.explanation == "\ufffd"
+    assert read_json(r'{"answer": "\ud83d\ude00"}', Found).answer == "\U0001f600"
+
+
 def test_numbers_and_lists_are_written_as_json() -> None:
     assert as_text(12.5) == "12.5"
     assert as_text(0) == "0"
@@ -92,3 +102,25 @@ def test_where_the_answer_begins_is_known_when_it_stands_there_word_by_word() ->
 def test_an_answer_before_its_decision_is_not_known_for_one_when_it_comes() -> None:
     assert where('{"answer": "7", "decision": "provide_final_answer"}', "7") is None
     assert where('{"answer": "7"}', "7") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"decision": "request_additional_info"} {"answer": "7", "decision": "x"}',
+        r'{"decision": "x", "answer": "\u0037", "explanation": "it is 7"}',
+        '{"decision": "x", "answer": "7"} That is the "answer": 7',
+        '{"decision": "x", "answer": "7", "message": {"answer": "7"}}',
+    ],
+)
+def test_where_the_answer_begins_is_never_guessed(text: str) -> None:
+    assert where(text, "7") is None
+
+
+def test_where_the_answer_begins_is_known_for_any_spacing_and_kind() -> None:
+    for text, answer in (
+        ('{"decision" : "x",\n "answer" :\n "  7 euros"}', "7 euros"),
+        ('{"decision":"x","answer":7.5}', "7.5"),
+        ('{"decision": "x", "answer": "7"} is the "answer"; 7', "7"),
+    ):
+        assert where(text, answer) == text.index(answer)

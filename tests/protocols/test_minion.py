@@ -149,9 +149,11 @@ def test_a_supervisor_that_fails_ends_the_request_without_an_answer(
     assert answer.abstained.startswith(why)
 
 
-def test_an_answer_cut_by_its_length_is_not_asked_for_again() -> None:
+@pytest.mark.parametrize("word", ["length", "max_tokens", "max_output_tokens"])
+def test_an_answer_cut_by_its_length_is_not_asked_for_again(word: str) -> None:
+    """Each wire protocol has its own word for it."""
     answer, batches = drive(
-        Minion().plan(request()), scripted(said('{"message": "wh', "length")), scripted()
+        Minion().plan(request()), scripted(said('{"message": "wh', word)), scripted()
     )
     assert len(batches) == 1
     assert answer.abstained is not None

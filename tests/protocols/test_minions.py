@@ -193,6 +193,23 @@ def test_a_plan_of_a_million_jobs_is_never_made() -> None:
     assert "more than 1000 jobs" in answer.abstained
 
 
+def test_samples_count_among_the_jobs_that_a_round_may_have() -> None:
+    answer, _ = run("look", *[ONE] * MOST_PLANS, samples=3, most_jobs=14)
+    assert answer.abstained is not None and "more than 14 jobs" in answer.abstained
+    _, batches = run("look", ONE, "33", settled("33"), samples=3, most_jobs=15)
+    assert len(batches[2]) == 15
+
+
+def test_what_was_found_stands_below_its_task() -> None:
+    two = plan(("What is item9?", {"kind": "places", "places": [0, 1]}), ("What is item3?", ALL))
+    _, batches = run("look", two, "33", settled("33"))
+    assert len(batches[2]) == 7
+    weighed = batches[3][0].messages[0].content
+    first, second = weighed.split("Task 1: ")[1].split("Task 2: ")
+    assert first.splitlines() == ["What is item9?", "- found in no chunk"]
+    assert second.startswith("What is item3?\n- chunk 3: 33 (cited")
+
+
 @pytest.mark.parametrize(
     ("turns", "why"),
     [

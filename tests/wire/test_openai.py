@@ -663,6 +663,18 @@ def test_what_a_server_says_of_its_error_before_it_closes_is_told() -> None:
     failed(OpenAIChat().reply(exchange, ENDPOINT), Outcome.STREAM_ERROR, "the engine died")
 
 
+def test_a_filter_that_stops_an_answer_before_the_server_closes_is_told() -> None:
+    filtered = {"error": {"message": "no", "code": "content_filter"}}
+    exchange = exchange_of(GOOD[1], event(filtered))
+    exchange.outcome, exchange.failure = Outcome.TRUNCATED, Failure(message="why")
+    failed(OpenAIChat().reply(exchange, ENDPOINT), Outcome.FILTERED, "no")
+
+
+def test_of_several_failures_in_an_answer_the_first_counts() -> None:
+    exchange = exchange_of(GOOD[1], event({"error": "the engine died"}), b"data: \xff\n\n")
+    failed(OpenAIChat().reply(exchange, ENDPOINT), Outcome.STREAM_ERROR, "the engine died")
+
+
 def test_a_call_that_was_never_sent_has_nothing_but_its_reason() -> None:
     exchange = exchange_of(status=None)
     exchange.outcome, exchange.failure = Outcome.NOT_SENT, Failure(message="the run ended")

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from minionbench.exchange import Side
+from minionbench.exchange import COST_NOTHING, COUNTED_WHOLE, Side
 from minionbench.metrics.request import NegativeInterval, interval_ns
 from minionbench.records import CallRecord, RequestRecord
 from minionbench.stats import median
@@ -92,18 +92,23 @@ def time_split(record: RequestRecord) -> TimeSplit | None:
 
 
 def side_use(record: RequestRecord, side: Side) -> SideUse:
-    """What the calls of one side of a request took, failed ones included as far as counted."""
+    """What the calls of one side of a request took, failed ones included.
+
+    One that reached no model took nothing; what one took that broke off is not known.
+    """
     calls = [call for call in record.calls if call.side == side]
+    usages = [
+        call.reply.usage if call.reply.outcome in COUNTED_WHOLE else None
+        for call in calls
+        if call.reply.outcome not in COST_NOTHING
+    ]
 
     def total(name: str, *, silence: int | None) -> int | None:
-        counts = [
-            getattr(call.reply.usage, name) if call.reply.usage is not None else None
-            for call in calls
-        ]
+        counts = [None if usage is None else getattr(usage, name) for usage in usages]
         known = [silence if count is None else count for count in counts]
         return None if None in known else sum(count or 0 for count in known)
 
-    counted = all(call.reply.usage is not None for call in calls)
+    counted = None not in usages
     return SideUse(
         calls=len(calls),
         prompt_tokens=total("prompt_tokens", silence=None),

@@ -75,7 +75,7 @@ class Asking:
                 found = _read(reply, place, form)
                 read[index] = found
                 wrong = found.value is None and not found.failed
-                if wrong and attempt < repairs and reply.finish_reason != "length":
+                if wrong and attempt < repairs and not reply.cut_at_limit:
                     again[index] = _repair(call, found, attempt + 1)
             self.made += len(open_calls)
             if not again:
@@ -104,7 +104,7 @@ def _read(reply: Reply, place: int, form: type[ValueT]) -> Read[ValueT]:
         return Read(read_json(text, form), place, text, None)
     except NotTheForm as error:
         problem = str(error)
-        if reply.finish_reason == "length":
+        if reply.cut_at_limit:
             problem = f"the answer was cut by its length limit: {problem}"
         return Read(None, place, text, problem)
 

@@ -23,6 +23,9 @@ from minionbench.stats import LEVEL, Estimate, median, median_estimate, quantile
 RESAMPLES = 2_000
 """Draws that a bootstrap's interval is read from."""
 
+LEAST_GAP = 1e-9
+"""Sums of shares that differ by less differ by rounding alone."""
+
 Row = tuple[float, ...]
 
 
@@ -168,13 +171,15 @@ def gap_closed(
     not better than local-only.
     """
     rows = [(ours[i], local[i], remote[i]) for i in ours if i in local and i in remote]
-    if not rows or sum(row[2] - row[1] for row in rows) <= 0:
-        return {"reason": "remote-only was not better than local-only"}
 
     def closed(drawn: Sequence[Row]) -> float:
         gap = math.fsum(row[2] - row[1] for row in drawn)
-        return 100 * math.fsum(row[0] - row[1] for row in drawn) / gap if gap else math.nan
+        if gap < LEAST_GAP:
+            return math.nan
+        return 100 * math.fsum(row[0] - row[1] for row in drawn) / gap
 
+    if math.isnan(closed(rows)):
+        return {"reason": "remote-only was not better than local-only"}
     return _of(bootstrap(rows, closed, level=level))
 
 

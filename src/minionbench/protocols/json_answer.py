@@ -19,6 +19,8 @@ MOST_CHARACTERS = 1_000_000
 ValueT = TypeVar("ValueT")
 
 _FENCE = re.compile(r"```(?:json|JSON)?[ \t]*\n(.*?)```", re.DOTALL)
+_ANSWER = re.compile(r'"answer"\s*:\s*"?\s*')
+_DECISION = re.compile(r'"decision"\s*:')
 _decoder = json.JSONDecoder()
 
 
@@ -31,12 +33,14 @@ def read_json(text: str, form: type[ValueT]) -> ValueT:
 
     `form` is a msgspec struct; fields that it does not know are left out.
 
+    Half of a surrogate pair, which JSON can escape but no UTF-8 can hold, is read as U+FFFD.
+
     Raises NotTheForm when the text holds no object, or none of the form.
     """
     problem = "it holds no JSON object"
     for found in reversed(_objects(text[:MOST_CHARACTERS])):
         try:
-            return msgspec.convert(found, form)
+            return msgspec.convert(_encodable(found), form)
         except msgspec.ValidationError as error:
             problem = str(error)
     raise NotTheForm(problem)
@@ -74,6 +78,18 @@ def _parsed(text: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def _encodable(value: dict[str, Any]) -> dict[str, Any]:
+    """The value as it can be sent and written down."""
+    written = json.dumps(value, ensure_ascii=False)
+    try:
+        written.encode()
+    except UnicodeEncodeError:
+        whole = written.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        repaired: dict[str, Any] = json.loads(whole)
+        return repaired
+    return value
+
+
 NO_ANSWER = ("", "none", "null", "n/a", "not found", "unknown")
 """What models write where they should write null."""
 
@@ -91,9 +107,11 @@ def where(text: str, answer: str) -> int | None:
     """Where in the JSON that a model wrote its `answer` begins, in characters.
 
     None where it does not stand there word by word, as when it is written with escapes, and where
-    the decision comes after it: until then nobody knows that it is the answer.
+    the decision comes after it: until then nobody knows that it is the answer. None as well where
+    the text holds several answers or decisions.
     """
-    key = text.rfind('"answer"')
-    decided = text.rfind('"decision"', 0, max(key, 0))
-    at = text.find(answer, key + len('"answer"')) if key >= 0 else -1
-    return at if at >= 0 and decided >= 0 else None
+    answers, decisions = list(_ANSWER.finditer(text)), list(_DECISION.finditer(text))
+    if len(answers) != 1 or len(decisions) != 1:
+        return None
+    at = answers[0].end()
+    return at if decisions[0].start() < at and text.startswith(answer, at) else None

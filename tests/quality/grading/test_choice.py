@@ -112,3 +112,8 @@ def test_a_letter_is_right_however_it_is_set_and_no_other_is(letter: str, style:
 def test_any_text_can_be_judged(answer: str) -> None:
     for reference in (choice("B", "Paris"), choice("Net income")):
         assert judge_choice(answer, reference).grade in ("right", "wrong", "unread")
+
+
+def test_two_letters_are_told_as_no_choice() -> None:
+    judged = judge_choice("Answer: A or B", choice("B"))
+    assert (judged.read, judged.why) == ("A, B", "several options are named")

@@ -132,3 +132,10 @@ def test_part_of_a_longer_word_is_not_the_word(value: str, tail: str) -> None:
 @settings(max_examples=100)
 def test_any_text_can_be_judged(answer: str, value: str) -> None:
     assert judge_text(answer, text(value)).grade in ("right", "wrong", "unread")
+
+
+def test_of_names_that_begin_alike_the_longest_is_the_one_that_stands_there() -> None:
+    known = Reference(kind="text", value="New York", aliases=("New York City",))
+    assert judge_text("It is New York City.", known).grade == "right"
+    judged = judge_text("It is New York City or Boston.", known)
+    assert (judged.grade, judged.why) == ("wrong", "several texts are offered")
