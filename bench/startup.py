@@ -132,12 +132,7 @@ def write_document(folder: Path, candidates: int = ENTRIES) -> Path:
         ),
         system_info=SystemInfo(),
         candidates=tuple(
-            one.model_copy(
-                update={
-                    "version": f"v{i}",
-                    "cells": (cell.model_copy(update={"cell_id": f"v{i}.balanced"}),),
-                }
-            )
+            one.but(version=f"v{i}", cells=(cell.but(cell_id=f"v{i}.balanced"),))
             for i in range(candidates)
         ),
     )

@@ -111,7 +111,7 @@ def full_run() -> BenchmarkRun:
         notes=("a note",),
     )
     made = run(one, notes=("a note",), seed=7, finished=True, program_version="0.1.0")
-    return made.model_copy(update={"system_info": SystemInfo(hostname="host", packages={"p": "1"})})
+    return made.but(system_info=SystemInfo(hostname="host", packages={"p": "1"}))
 
 
 def prototype_document() -> dict[str, Any]:

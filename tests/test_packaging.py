@@ -98,7 +98,7 @@ def test_a_public_name_is_loaded_from_where_it_is_defined() -> None:
         _ = minionbench.NoSuchName
 
 
-HEAVY = ("numpy", "pydantic", "xllamacpp", "psutil", "msgspec", "gguf", "asyncio")
+HEAVY = ("numpy", "xllamacpp", "psutil", "msgspec", "gguf", "asyncio")
 
 
 @pytest.mark.parametrize(

@@ -114,9 +114,7 @@ def test_a_candidate_with_one_cell_has_its_figure_too(tmp_path: Path) -> None:
     (candidate,) = run.candidates
     old = MetricResult.ok(0.0, unit="%")
     metrics = {**candidate.metrics, "accuracy_pct": old}
-    changed = run.model_copy(
-        update={"candidates": (candidate.model_copy(update={"metrics": metrics}),)}
-    )
+    changed = run.but(candidates=(candidate.but(metrics=metrics),))
     regraded = regrade_run(path, changed, grader("amount")).run
     assert regraded.candidates[0].metrics["accuracy_pct"].value == 100
 

@@ -49,7 +49,7 @@ def test_this_machine_is_described() -> None:
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert found.total_ram_gb == pytest.approx(pages / 2**30, rel=1e-6)
     assert found.stamp_source == "kernel"
-    assert found.packages["pydantic"] == metadata.version("pydantic")
+    assert found.packages["msgspec"] == metadata.version("msgspec")
     assert found.packages["xllamacpp"] == metadata.version("xllamacpp")
 
 

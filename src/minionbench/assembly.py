@@ -100,7 +100,7 @@ def document(
             notes=notes,
             program_version=plan.program_version,
         ),
-        system_info=plan.system.model_copy(update={"stamp_source": stamps}),
+        system_info=plan.system.but(stamp_source=stamps),
         candidates=tuple(candidates),
     )
 

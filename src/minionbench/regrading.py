@@ -79,8 +79,8 @@ def regrade_run(path: Path, run: BenchmarkRun, grader: Grader | None = None) -> 
         f"the answers were judged again on {utc_now():%Y-%m-%d} by {', '.join(labels)} of version "
         f"{__version__}; all else is as it was measured"
     )
-    about = run.metadata.model_copy(update={"notes": (*run.metadata.notes, note)})
-    again = run.model_copy(update={"metadata": about, "candidates": candidates})
+    about = run.metadata.but(notes=(*run.metadata.notes, note))
+    again = run.but(metadata=about, candidates=candidates)
     return Regraded(again, _write(again, _folder(path, run)), tuple(cells))
 
 
@@ -112,20 +112,20 @@ def _candidate(
     if len(cells) == 1 and METRIC in metrics and METRIC in cells[0].metrics:
         # A candidate with a single cell has that cell's metrics.
         metrics[METRIC] = cells[0].metrics[METRIC]
-    return candidate.model_copy(update={"cells": cells, "metrics": metrics})
+    return candidate.but(cells=cells, metrics=metrics)
 
 
 def _cell(cell: CellResult, judgements: Judgements | None, said: list[RegradedCell]) -> CellResult:
     records = cell.records
     if records is not None:
         # Relative to the new document, which lies beside them.
-        records = records.model_copy(update={"path": PurePosixPath(records.path).name})
+        records = records.but(path=PurePosixPath(records.path).name)
     metrics = dict(cell.metrics)
     if judgements is not None:
         before, after = metrics.get(METRIC), metric_result(value_of(judgements))
         metrics[METRIC] = after
         said.append(RegradedCell(cell.cell_id, before, after, _flipped(before, judgements)))
-    return cell.model_copy(update={"records": records, "metrics": metrics})
+    return cell.but(records=records, metrics=metrics)
 
 
 def _flipped(before: MetricResult | None, judgements: Judgements) -> tuple[Flipped, ...] | None:

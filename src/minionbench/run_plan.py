@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
-import pydantic
 
 from minionbench import __version__
 from minionbench.engines.engine import EngineFacts
@@ -23,8 +22,6 @@ from minionbench.load import ClosedLoop, Load, OpenLoop
 from minionbench.measuring import Cell
 from minionbench.prices import Price
 from minionbench.schema import Factors, SystemInfo
-from minionbench.schema.complaint import schema_error
-from minionbench.schema.part import Part
 from minionbench.store import RUN_PLAN
 from minionbench.system import GitFacts
 
@@ -32,8 +29,6 @@ FORMAT = 2
 """Form of the plan; one of another form is not read."""
 CONSTANT = float("inf")
 """Burstiness of arrivals at a constant gap; JSON has no infinity, so that it is null there."""
-
-P = TypeVar("P", bound=Part)
 
 
 class PlannedItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,7 +100,8 @@ class PlannedCandidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Ids of its cells, in their order."""
     sides: tuple[Side, ...]
     """The sides that its calls go to."""
-    factors_json: msgspec.Raw
+    factors: Factors = msgspec.field(name="factors_json")
+    """What is measured."""
     settings: dict[str, Any]
     """Settings that its cells have in common, as the document shows them."""
     price: Price | None = None
@@ -114,12 +110,7 @@ class PlannedCandidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     @classmethod
     def of(cls, factors: Factors, **fields: Any) -> PlannedCandidate:
         """The deployment as the plan has it."""
-        return cls(factors_json=_raw(factors), **fields)
-
-    @property
-    def factors(self) -> Factors:
-        """What is measured."""
-        return _part(Factors, self.factors_json)
+        return cls(factors=factors, **fields)
 
     def engines(self, serving: Mapping[Side, EngineFacts]) -> dict[Side, EngineFacts]:
         """Those of the engines that this deployment asks."""
@@ -138,7 +129,7 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Redacted, as the document shows it."""
     seed: int
     git: GitFacts
-    system_json: msgspec.Raw
+    system: SystemInfo = msgspec.field(name="system_json")
     engines: dict[Side, EngineFacts] = {}
     """What serves each side; nothing while no engine serves yet."""
     candidates: tuple[PlannedCandidate, ...]
@@ -150,7 +141,7 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @classmethod
     def drawn(cls, cells: Sequence[Cell], system: SystemInfo, **fields: Any) -> RunPlan:
         """The plan of a run before its engines serve."""
-        return cls(system_json=_raw(system), cells=tuple(map(PlannedCell.of, cells)), **fields)
+        return cls(system=system, cells=tuple(map(PlannedCell.of, cells)), **fields)
 
     def with_engines(
         self, engines: Mapping[Side, EngineFacts], candidates: Sequence[PlannedCandidate]
@@ -162,11 +153,6 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def started(self) -> datetime:
         """When the run began."""
         return datetime.fromisoformat(self.timestamp)
-
-    @property
-    def system(self) -> SystemInfo:
-        """The machine."""
-        return _part(SystemInfo, self.system_json)
 
     def encoded(self) -> bytes:
         """The plan as a file holds it."""
@@ -191,19 +177,13 @@ def read_plan(folder: Path) -> RunPlan:
         if form != FORMAT:
             raise SchemaError(f"it is of form {form}, and this version reads {FORMAT}")
         plan = _decode(content)
-        # Held to the document's rules now, so that a damaged plan is not found out half-way.
-        plan.system  # noqa: B018 - the property checks what it reads
         for cell in plan.cells:
             cell.cell()
-        for candidate in plan.candidates:
-            candidate.factors  # noqa: B018 - as above
         planned = [cell_id for candidate in plan.candidates for cell_id in candidate.cells]
         if planned != [cell.cell_id for cell in plan.cells]:
             raise SchemaError("its cells are not those of its candidates")
         if plan.started.tzinfo is None:
             raise SchemaError(f"its instant {plan.timestamp} has no offset")
-    except pydantic.ValidationError as error:
-        raise schema_error(error, str(path)) from error
     except (msgspec.MsgspecError, UsageError, ValueError, RecursionError) as error:
         raise SchemaError(f"{path} cannot be read as the plan of a run: {error}") from error
     if plan.run_id != folder.name:
@@ -219,14 +199,6 @@ class _FormOf(msgspec.Struct):
 
 _decode_form = msgspec.json.Decoder(_FormOf).decode
 _decode = msgspec.json.Decoder(RunPlan).decode
-
-
-def _raw(part: Part) -> msgspec.Raw:
-    return msgspec.Raw(part.model_dump_json().encode())
-
-
-def _part(kind: type[P], raw: msgspec.Raw) -> P:
-    return kind.model_validate_json(bytes(raw))
 
 
 def _planned_item(request: Request) -> PlannedItem:

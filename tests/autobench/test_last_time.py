@@ -72,7 +72,7 @@ def test_the_direction_is_the_metrics_own(tmp_path: Path) -> None:
     def rate(value: float) -> BenchmarkCandidate:
         made = model(MetricResult.skipped("not asked for"))
         metric = ok(value, value - 1, value + 1)
-        return made.model_copy(update={"metrics": {**made.metrics, "cove_pass_rate": metric}})
+        return made.but(metrics={**made.metrics, "cove_pass_rate": metric})
 
     assert only(held(tmp_path, rate(60), rate(50))).state == "better"
     change = only(held(tmp_path, rate(40), rate(50)))
@@ -104,7 +104,7 @@ def test_a_metric_without_a_cell_is_compared_only_over_the_same_items(tmp_path: 
         made = model(MetricResult.skipped("not asked for"))
         bounds = {"low": value * 0.9, "high": value * 1.1}
         metric = MetricResult.ok(value, interval=bounds, **about)
-        return made.model_copy(update={"metrics": {**made.metrics, "kl_to_base": metric}})
+        return made.but(metrics={**made.metrics, "kl_to_base": metric})
 
     now = distant(0.1, tokens="abc", n=48)
     assert only(held(tmp_path, now, distant(0.2, tokens="abc", n=48))).state == "better"

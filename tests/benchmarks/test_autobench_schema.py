@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 import benchmarks
 from benchmarks.schema import (
@@ -21,6 +20,7 @@ from benchmarks.schema import (
     SystemInfo,
     registry_metrics,
 )
+from minionbench.schema import PartError
 from tests.documents import full_run
 
 METADATA = {
@@ -126,7 +126,7 @@ def test_a_metric_is_read_as_an_attribute(name: str) -> None:
     ],
 )
 def test_no_metric_fails_silently(fields: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(PartError):
         MetricResult(**fields)
 
 
@@ -140,7 +140,7 @@ def test_the_types_of_models_are_those_of_the_description(model_type: str) -> No
 def test_a_candidate_without_one_of_its_metrics_is_refused(name: str) -> None:
     metrics = registry_metrics(MISSING)
     del metrics[name]
-    with pytest.raises(ValidationError, match=name):
+    with pytest.raises(PartError, match=name):
         BenchmarkCandidate(**CANDIDATE, metrics=metrics)
 
 

@@ -89,9 +89,9 @@ def quality_run() -> BenchmarkRun:
     bounds = {"low": 80.5, "high": 89.0, "level": 0.95}
     rate = MetricResult.ok(85.1, unit="%", interval=bounds)
     plain = sample.candidate(sample.cell())
-    good = plain.model_copy(update={"metrics": {**plain.metrics, "cove_pass_rate": rate}})
+    good = plain.but(metrics={**plain.metrics, "cove_pass_rate": rate})
     missing = {name: MetricResult.error("no | model") for name in plain.metrics}
-    bad = plain.model_copy(update={"metrics": missing, "cells": (), "factors": None})
+    bad = plain.but(metrics=missing, cells=(), factors=None)
     return sample.run(good, bad)
 
 

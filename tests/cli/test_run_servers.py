@@ -18,7 +18,7 @@ def run(capsys: pytest.CaptureFixture[str], folder: Path, *flags: str) -> tuple[
     """The call, and the one candidate of its document."""
     result = call(capsys, "run", *SIZE, "-o", str(folder), *flags)
     (path,) = folder.glob("benchmark_*.json")
-    (candidate,) = BenchmarkRun.model_validate_json(path.read_bytes(), strict=True).candidates
+    (candidate,) = BenchmarkRun.load(path).candidates
     return result, candidate
 
 

@@ -164,13 +164,7 @@ def test_a_metric_without_weight_and_gate_may_be_missing() -> None:
 def test_a_metric_that_only_the_cells_have_is_missing_and_said_to_be_there() -> None:
     by_ttft = Criteria(weights={"ttft_s": 1.0})
     one = made("a", cells=["valid"])
-    with_cell = one.model_copy(
-        update={
-            "cells": tuple(
-                cell.model_copy(update={"metrics": {"ttft_s": near(0.1)}}) for cell in one.cells
-            )
-        }
-    )
+    with_cell = one.but(cells=tuple(cell.but(metrics={"ttft_s": near(0.1)}) for cell in one.cells))
     selection = chosen(with_cell, made("b"), criteria=by_ttft)
     assert "only its cells have it (a.0)" in reasons(selection, "a")
     assert "the document does not have it" in reasons(selection, "b")
@@ -331,7 +325,7 @@ def with_cells(version: str, *ttft_s: float | MetricResult, seed: int = 0) -> Be
         )
         for streams, value in enumerate(ttft_s, 1)
     )
-    return made(version, latency_ms=10.0, cove_pass_rate=90.0).model_copy(update={"cells": cells})
+    return made(version, latency_ms=10.0, cove_pass_rate=90.0).but(cells=cells)
 
 
 QUICK_PREFILL = Criteria(weights=BY_BOTH.weights, gates=(Gate("ttft_s", "<=", 0.5, "prefill"),))

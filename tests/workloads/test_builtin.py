@@ -160,7 +160,7 @@ def test_importing_the_package_loads_none_of_its_modules() -> None:
         "loaded = [m for m in sys.modules if m.startswith('minionbench.workloads.')];"
         "assert not loaded, loaded;"
         "assert w.Prefill.__name__ == 'Prefill';"
-        "assert 'numpy' not in sys.modules and 'pydantic' not in sys.modules"
+        "assert 'numpy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 

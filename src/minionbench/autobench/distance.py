@@ -20,9 +20,7 @@ def with_distance(
     if not plan.procedure.asks_for(name) or name in candidate.metrics:
         return candidate
     value = _distance(plan, place, folder)
-    return candidate.model_copy(
-        update={"metrics": {**candidate.metrics, name: metric_result(value)}}
-    )
+    return candidate.but(metrics={**candidate.metrics, name: metric_result(value)})
 
 
 def _distance(plan: Plan, place: int, folder: RunFolder) -> MetricValue:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from minionbench.errors import SchemaError, SetupError
 from minionbench.schema import BenchmarkCandidate
-from minionbench.schema.part import FROM_DOCUMENT
+from minionbench.schema.part import REFUSALS
 
 DONE = "done.jsonl"
 BLOCK = 65_536
@@ -24,17 +25,24 @@ class Finished(NamedTuple):
     stamp_source: str | None
 
 
+class _Line(msgspec.Struct, frozen=True, kw_only=True):
+    """A model as the file holds it."""
+
+    place: int
+    stamp_source: str | None
+    candidate: BenchmarkCandidate
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+
+
 def keep(folder: Path, place: int, finished: Finished) -> None:
     """Puts a model that a run is done with on file, in one write.
 
     Raises SetupError when it cannot, as on a full disk.
     """
-    line = {
-        "place": place,
-        "stamp_source": finished.stamp_source,
-        "candidate": json.loads(finished.candidate.model_dump_json()),
-    }
-    content = json.dumps(line).encode() + b"\n"
+    line = _Line(place=place, stamp_source=finished.stamp_source, candidate=finished.candidate)
+    content = msgspec.json.encode(line) + b"\n"
     path = folder / DONE
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
@@ -63,18 +71,15 @@ def read_done(folder: Path) -> dict[int, Finished]:
         return {}
     except OSError as error:
         raise SetupError(f"{folder / DONE} cannot be read: {error.strerror}") from error
-    found = {}
+    found: dict[int, Finished] = {}
     for line in content.splitlines(keepends=True):
         if not line.endswith(b"\n"):
             continue
         try:
-            fields = json.loads(line)
-            candidate = BenchmarkCandidate.model_validate_json(
-                json.dumps(fields["candidate"]), context=FROM_DOCUMENT
-            )
-            found[int(fields["place"])] = Finished(candidate, fields["stamp_source"])
-        except (ValueError, KeyError, TypeError) as error:
+            known = _decode(line)
+        except REFUSALS as error:
             raise SchemaError(f"{folder / DONE} holds a line that is not a model's") from error
+        found[known.place] = Finished(known.candidate, known.stamp_source)
     return found
 
 

@@ -135,7 +135,7 @@ def _items(metric: str, result: MetricResult, cells: Sequence[CellResult]) -> An
     if metric.startswith("peak_"):
         workloads = tuple(cell.workload.name for cell in cells)
     own = sorted(
-        (cell.workload.model_dump_json(), cell.load.model_dump_json(), str(cell.settings))
+        (cell.workload.encoded(), cell.load.encoded(), str(cell.settings))
         for cell in cells
         if cell.workload.name in workloads
     )

@@ -347,7 +347,7 @@ def _measure(
             finished=not interrupted,
             notes=[*plan.notes, *notes],
         ),
-        system_info=system.model_copy(update={"stamp_source": _stamp_source(reached)}),
+        system_info=system.but(stamp_source=_stamp_source(reached)),
         candidates=tuple(
             with_distance(plan, place, folder, _referring(reached[place].candidate, records))
             if place in reached
@@ -385,11 +385,8 @@ def _stamp_source(reached: Mapping[int, Finished]) -> str | None:
 
 def _referring(candidate: BenchmarkCandidate, records: FinishedRecords) -> BenchmarkCandidate:
     """The candidate with its cells referring to their records."""
-    cells = tuple(
-        cell.model_copy(update={"records": records.reference(cell.cell_id)})
-        for cell in candidate.cells
-    )
-    return candidate.model_copy(update={"cells": cells})
+    cells = tuple(cell.but(records=records.reference(cell.cell_id)) for cell in candidate.cells)
+    return candidate.but(cells=cells)
 
 
 def _not_reached(model: Listed, procedure: Procedure) -> BenchmarkCandidate:

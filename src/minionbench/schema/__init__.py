@@ -1,7 +1,4 @@
-"""The run document: strict pydantic models, migrations and the JSON Schema.
-
-Importing this package imports pydantic; nothing else of the program does.
-"""
+"""The run document: strict structs, migrations and the JSON Schema."""
 
 from __future__ import annotations
 
@@ -23,6 +20,7 @@ from minionbench.schema.metric import (
     registry_metrics,
 )
 from minionbench.schema.migration import SCHEMA_VERSION
+from minionbench.schema.plain import PartError
 from minionbench.schema.run import (
     BenchmarkCandidate,
     BenchmarkRun,
@@ -42,6 +40,7 @@ __all__ = [
     "MetricResult",
     "MetricStatus",
     "ModelType",
+    "PartError",
     "ReasonDocument",
     "RecordsReference",
     "RunMetadata",

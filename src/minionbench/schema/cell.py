@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from msgspec import Meta
 
-from minionbench.schema.metric import MetricResult
+from minionbench.schema.metric import Metrics, check_names
 from minionbench.schema.part import (
     Count,
-    MetricName,
     Name,
     Part,
     PlainObject,
     Sha256,
     Text,
-    check_fields,
-    rule,
+    form,
 )
+from minionbench.schema.plain import EMPTY, PartError, check_depth
 
 Severity = Literal["note", "suspect", "invalid"]
 VerdictStatus = Literal["valid", "suspect", "invalid"]
@@ -52,25 +51,27 @@ class LoadDocument(Part):
     """
 
     kind: Literal["closed", "open", "replay"]
-    concurrency: Annotated[int, Field(ge=1)] | None = None
-    rate_per_s: Annotated[float, Field(gt=0)] | None = None
+    concurrency: Annotated[int, Meta(ge=1)] | None = None
+    rate_per_s: Annotated[float, Meta(gt=0)] | None = None
     arrivals: Literal["poisson", "gamma", "constant"] | None = None
-    burstiness: Annotated[float, Field(gt=0)] | None = None
+    burstiness: Annotated[float, Meta(gt=0)] | None = None
     """Shape of the gamma distribution: 1 is Poisson, less is burstier."""
     trace: Text | None = None
     seed: int | None = None
     """Seed that the plan was drawn from; None where nothing was drawn."""
 
-    def _check(self, from_document: bool) -> None:
-        check_fields(self, from_document)
-        needed = {
-            "closed": ("concurrency",),
-            "open": ("rate_per_s", "arrivals"),
-            "replay": ("trace",),
-        }[self.kind]
-        for field in needed:
+    def __post_init__(self) -> None:
+        for field in NEEDED_BY_LOAD[self.kind]:
             if getattr(self, field) is None:
-                raise rule(f"a load of kind {self.kind} must state it", field)
+                raise PartError(f"a load of kind {self.kind} must state it", field)
+
+
+NEEDED_BY_LOAD = {
+    "closed": ("concurrency",),
+    "open": ("rate_per_s", "arrivals"),
+    "replay": ("trace",),
+}
+"""The fields that a load of each kind has to state."""
 
 
 class ReasonDocument(Part):
@@ -93,33 +94,32 @@ class VerdictDocument(Part):
     """Whether a cell's numbers are to be believed: as bad as its worst reason."""
 
     status: VerdictStatus
-    reasons: Annotated[tuple[ReasonDocument, ...], Field(strict=False)] = ()
+    reasons: tuple[ReasonDocument, ...] = ()
 
-    def _check(self, from_document: bool) -> None:
-        check_fields(self, from_document)
+    def __post_init__(self) -> None:
         worst: VerdictStatus = "valid"
         for reason in self.reasons:
             worst = max(worst, _VERDICT_OF[reason.severity], key=_GRAVITY.__getitem__)
         if worst != self.status:
-            raise rule(
+            raise PartError(
                 f"the worst of the reasons makes the verdict {worst}, not {self.status}", "status"
             )
+
+
+_SEGMENT = r"([A-Za-z0-9_-]|\.[A-Za-z0-9_-]|\.\.[A-Za-z0-9._-])[A-Za-z0-9._-]*"
+_DOWNWARDS = rf"^[A-Za-z0-9][A-Za-z0-9._-]*(/{_SEGMENT})*$"
+"""A relative path that no part of leads upwards."""
 
 
 class RecordsReference(Part):
     """Where the facts are that a cell's numbers were computed from."""
 
-    path: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")]
+    path: Annotated[str, form(_DOWNWARDS)]
     """Side file, relative to the document's folder, with forward slashes."""
     sha256: Sha256
     """Of the whole file."""
     rows: Count
     """Rows of the file that belong to this cell."""
-
-    def _check(self, from_document: bool) -> None:
-        check_fields(self, from_document)
-        if any(part in {"", ".", ".."} for part in self.path.split("/")):
-            raise rule("must lead downwards from the document's folder", "path")
 
 
 class CellResult(Part):
@@ -129,10 +129,14 @@ class CellResult(Part):
     """Unique in the document; the records carry it."""
     workload: WorkloadDocument
     load: LoadDocument
-    repeats: Annotated[int, Field(ge=1)]
-    settings: PlainObject = Field(default_factory=dict)
+    repeats: Annotated[int, Meta(ge=1)]
+    settings: PlainObject = EMPTY
     """Temperature, seed, limits, warm-up and the like, as plain values."""
-    metrics: dict[MetricName, MetricResult]
+    metrics: Metrics
     verdict: VerdictDocument
     records: RecordsReference | None = None
     """None when no records were kept."""
+
+    def __post_init__(self) -> None:
+        check_names(self.metrics)
+        check_depth("settings", self.settings)

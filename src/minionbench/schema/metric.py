@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field
+from msgspec import Meta
 
 from minionbench.names import REGISTRY_METRICS
-from minionbench.schema.part import FROM_DOCUMENT, Part, check_fields, is_plain, plain_object, rule
+from minionbench.schema.part import Part, PlainObject
+from minionbench.schema.plain import EMPTY, PartError, check_depth
 
 
 class MetricStatus(StrEnum):
@@ -21,8 +23,112 @@ class MetricStatus(StrEnum):
     """Meant to be measured, and failed."""
 
 
-# The rules of `MetricResult.model_post_init` in JSON Schema's words.
-_RULES: list[dict[str, Any]] = [
+class MetricResult(Part):
+    """One metric of a candidate or a cell.
+
+    `ok` has a finite value and no error message; `skipped` has no value and says why in
+    `metadata["reason"]`; `error` has no value and an error message.
+
+    `metadata` is a JSON object with any keys. Three have a form of their own where they stand,
+    since every reader asks for them: `unit` is text, `n` (how many the value is drawn from) a
+    count, and `interval` an object with `low` and `high`, each a number or null for "open".
+    """
+
+    status: MetricStatus
+    value: float | None = None
+    error_message: str | None = None
+    metadata: PlainObject = EMPTY
+
+    @classmethod
+    def ok(cls, value: float, /, **metadata: Any) -> Self:
+        """A measured value with what belongs to it (unit, n, interval …)."""
+        return cls(status=MetricStatus.OK, value=value, metadata=metadata)
+
+    @classmethod
+    def skipped(cls, reason: str, **metadata: Any) -> Self:
+        """No value, and the reason that nobody has to worry about."""
+        return cls(status=MetricStatus.SKIPPED, metadata={"reason": reason, **metadata})
+
+    @classmethod
+    def error(cls, message: str, /, **metadata: Any) -> Self:
+        """No value, and the message of what failed."""
+        return cls(status=MetricStatus.ERROR, error_message=message, metadata=metadata)
+
+    def __post_init__(self) -> None:
+        """Holds a new metric to its rules. Runs for each metric of a document: it is kept lean."""
+        status, metadata = self.status, self.metadata
+        if metadata:
+            _check_metadata(metadata)
+        if status is _OK:
+            if self.value is None:
+                raise PartError("status is ok, so there must be a value", "value")
+        elif self.value is not None:
+            raise PartError(f"status is {status}, so there must be no value", "value")
+        elif status is _ERROR:
+            if not self.error_message:
+                raise PartError("status is error, so there must be a message", "error_message")
+            return
+        elif not (reason := metadata.get("reason")) or type(reason) is not str:
+            raise PartError("status is skipped, so this must say why", "metadata", "reason")
+        if self.error_message is not None:
+            raise PartError(f"status is {status}, so there must be no message", "error_message")
+
+
+# As names of the module, which are found faster than those of a class.
+_OK = MetricStatus.OK
+_ERROR = MetricStatus.ERROR
+
+
+def _check_metadata(metadata: dict[str, Any]) -> None:
+    unit, n, interval = metadata.get("unit"), metadata.get("n"), metadata.get("interval")
+    if unit is not None and type(unit) is not str:
+        raise PartError("expected text", "metadata", "unit")
+    if n is not None and (type(n) is not int or n < 0):
+        raise PartError("expected a count", "metadata", "n")
+    if interval is not None:
+        if type(interval) is not dict:
+            raise PartError("expected an object with low and high", "metadata", "interval")
+        for end in ("low", "high"):
+            if end not in interval:
+                raise PartError("this field is missing", "metadata", "interval", end)
+            bound = interval[end]
+            if bound is not None and type(bound) is not float and type(bound) is not int:
+                raise PartError("expected a number or null", "metadata", "interval", end)
+    check_depth("metadata", metadata)
+
+
+_NAME = r"^[a-z][a-z0-9_]{0,63}$"
+_is_name = re.compile(_NAME.strip("^$")).fullmatch
+
+Metrics = Annotated[
+    dict[str, MetricResult], Meta(extra_json_schema={"propertyNames": {"pattern": _NAME}})
+]
+"""Metrics by their names; who has such a field calls `check_names`."""
+
+_proven = set(REGISTRY_METRICS)
+"""Names that are known to have the form: the same few stand in a document again and again."""
+
+_MOST_PROVEN = 1_000
+
+
+def check_names(metrics: dict[str, MetricResult]) -> None:
+    """Refuses metrics, the value of the field of that name, of which one has an odd name."""
+    if _proven.issuperset(metrics):
+        return
+    for name in metrics:
+        if name not in _proven:
+            if not _is_name(name):
+                raise PartError(f"expected a name of the form {_NAME}", "metrics", name)
+            if len(_proven) < _MOST_PROVEN:
+                _proven.add(name)
+
+
+def registry_metrics(result: MetricResult) -> dict[str, MetricResult]:
+    """The metrics that every candidate has, all with the same result."""
+    return dict.fromkeys(REGISTRY_METRICS, result)
+
+
+RULES: list[dict[str, Any]] = [
     {
         "if": {"properties": {"status": {"const": "ok"}}},
         "then": {"properties": {"value": {"type": "number"}, "error_message": {"type": "null"}}},
@@ -50,8 +156,9 @@ _RULES: list[dict[str, Any]] = [
         },
     },
 ]
+"""The rules of metrics in JSON Schema's words."""
 
-_KNOWN_KEYS: dict[str, Any] = {
+KNOWN_KEYS: dict[str, Any] = {
     "unit": {"type": ["string", "null"]},
     "n": {"type": ["integer", "null"], "minimum": 0},
     "interval": {
@@ -60,99 +167,4 @@ _KNOWN_KEYS: dict[str, Any] = {
         "required": ["low", "high"],
     },
 }
-
-
-def _add_rules(schema: dict[str, Any]) -> None:
-    schema["allOf"] = _RULES
-    schema["properties"]["metadata"]["properties"] = _KNOWN_KEYS
-
-
-class MetricResult(Part):
-    """One metric of a candidate or a cell.
-
-    `ok` has a finite value and no error message; `skipped` has no value and says why in
-    `metadata["reason"]`; `error` has no value and an error message.
-
-    `metadata` is a JSON object with any keys. Three have a form of their own where they stand,
-    since every reader asks for them: `unit` is text, `n` (how many the value is drawn from) a
-    count, and `interval` an object with `low` and `high`, each a number or null for "open".
-    """
-
-    model_config = ConfigDict(json_schema_extra=_add_rules)
-
-    status: Annotated[MetricStatus, Field(strict=False)]
-    value: float | None = None
-    error_message: str | None = None
-    metadata: dict[str, Any] = Field(default_factory=dict)
-
-    @classmethod
-    def ok(cls, value: float, /, **metadata: Any) -> Self:
-        """A measured value with what belongs to it (unit, n, interval …)."""
-        return cls(status=MetricStatus.OK, value=value, metadata=metadata)
-
-    @classmethod
-    def skipped(cls, reason: str, **metadata: Any) -> Self:
-        """No value, and the reason that nobody has to worry about."""
-        return cls(status=MetricStatus.SKIPPED, metadata={"reason": reason, **metadata})
-
-    @classmethod
-    def error(cls, message: str, /, **metadata: Any) -> Self:
-        """No value, and the message of what failed."""
-        return cls(status=MetricStatus.ERROR, error_message=message, metadata=metadata)
-
-    def model_post_init(self, context: Any, /) -> None:
-        """Holds a new metric to its rules."""
-        # Runs for every metric: of a large registry's document it is a third of the load.
-        if context is not FROM_DOCUMENT or len(self.__pydantic_fields_set__) != _FIELDS:
-            check_fields(self, context is FROM_DOCUMENT)
-        fields = self.__dict__
-        status, value, message = fields["status"], fields["value"], fields["error_message"]
-        metadata: dict[str, Any] = fields["metadata"]
-        if metadata:
-            if context is not FROM_DOCUMENT or not is_plain(metadata.values()):
-                plain = plain_object(metadata, "metadata")
-                if plain is not metadata:
-                    # The dict is this instance's own, so that filling it anew surprises nobody.
-                    metadata.clear()
-                    metadata.update(plain)
-            if not _KNOWN_KEYS.keys().isdisjoint(metadata):
-                _check_known_keys(metadata)
-        if status is MetricStatus.OK:
-            if value is None:
-                raise rule("status is ok, so there must be a value", "value")
-        elif value is not None:
-            raise rule(f"status is {status}, so there must be no value", "value")
-        elif status is MetricStatus.ERROR:
-            if not message:
-                raise rule("status is error, so there must be a message", "error_message")
-            return
-        elif not (reason := metadata.get("reason")) or not isinstance(reason, str):
-            raise rule("status is skipped, so this must say why", "metadata", "reason")
-        if message is not None:
-            raise rule(f"status is {status}, so there must be no message", "error_message")
-
-
-_FIELDS = len(MetricResult.model_fields)
-
-
-def _check_known_keys(metadata: dict[str, Any]) -> None:
-    unit, n, interval = metadata.get("unit"), metadata.get("n"), metadata.get("interval")
-    if unit is not None and not isinstance(unit, str):
-        raise rule("expected text", "metadata", "unit")
-    if n is not None and (type(n) is not int or n < 0):
-        raise rule("expected a count", "metadata", "n")
-    if interval is None:
-        return
-    if not isinstance(interval, dict):
-        raise rule("expected an object with low and high", "metadata", "interval")
-    for end in ("low", "high"):
-        if end not in interval:
-            raise rule("this field is missing", "metadata", "interval", end)
-        bound = interval[end]
-        if bound is not None and type(bound) not in (int, float):
-            raise rule("expected a number or null", "metadata", "interval", end)
-
-
-def registry_metrics(result: MetricResult) -> dict[str, MetricResult]:
-    """The metrics that every candidate has, all with the same result."""
-    return dict.fromkeys(REGISTRY_METRICS, result)
+"""The form of the keys of `metadata` that have one, likewise."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from minionbench.names import REGISTRY_METRICS
-from minionbench.schema.complaint import document_error
+from minionbench.schema.complaint import schema_error
 
 SCHEMA_VERSION: Final = 1
 """Form of the documents that this program writes."""
@@ -35,7 +35,7 @@ def migrated(document: bytes | str, source: str | None = None) -> str | None:
             f"the document is of form {version}, and this minionbench knows forms up to "
             f"{SCHEMA_VERSION}; a newer minionbench reads it"
         )
-        raise document_error(message, "schema_version", source)
+        raise schema_error(message, "schema_version", source)
     if version == SCHEMA_VERSION or version not in _STEPS:
         return None
     try:
@@ -46,7 +46,7 @@ def migrated(document: bytes | str, source: str | None = None) -> str | None:
         message = (
             f"this field is missing (the document holds {error}, so it is not of the first form)"
         )
-        raise document_error(message, "schema_version", source) from error
+        raise schema_error(message, "schema_version", source) from error
     return json.dumps(tree)
 
 

@@ -2,196 +2,124 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from typing import Annotated, Any
+from collections.abc import Mapping
+from functools import cache
+from inspect import Signature
+from typing import TYPE_CHECKING, Annotated, Any, Self, dataclass_transform
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationInfo,
-)
-from pydantic_core import PydanticCustomError
+import msgspec
+from msgspec import Meta
 
-DEEPEST_METADATA = 20
-"""Levels that a free-form object may be nested; deeper ones are a fault of their writer."""
+from minionbench.schema.complaint import END, document_error, part_error
+from minionbench.schema.plain import plain, refuse_parts
 
 
-class Part(BaseModel):
-    """A part of a run document.
+class PartMeta(msgspec.StructMeta):
+    """Makes the parts: in Python their optional fields may be left out, in a document none may.
 
-    In Python the optional fields may be left out. In a document no field may be: a reader can
-    then tell "unknown" (null) from "forgotten".
+    A reader can then tell "unknown" (null) from "forgotten". To msgspec, a field with a default
+    is one that a document may lack; so the defaults are taken out of the struct, and filled in
+    where Python calls the class. What is read from a document does not pass there.
     """
 
-    model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        frozen=True,
-        allow_inf_nan=False,
-        defer_build=True,
-        json_schema_serialization_defaults_required=True,
-    )
+    _optional: Mapping[str, Any]
+    """The fields that may be left out in Python, with their defaults."""
 
-    def model_post_init(self, context: Any, /) -> None:
-        """Holds a new part to its rules.
+    def __new__(
+        mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
+    ) -> PartMeta:
+        """The class, with its defaults put aside."""
+        fields = namespace.get("__annotations__", {})
+        optional = {field: namespace.pop(field) for field in fields if field in namespace}
+        made = super().__new__(mcls, name, bases, namespace, kw_only=True, **options)
+        made._optional = optional
+        return made
 
-        Not a validator of pydantic's: those run again whenever a part is put into another one.
+    if not TYPE_CHECKING:  # type checkers derive these from the fields
+
+        @property
+        def __signature__(cls) -> Signature:
+            """What Python calls the class with."""
+            whole = super().__signature__
+            return whole.replace(
+                parameters=[
+                    argument.replace(default=cls._optional.get(argument.name, argument.default))
+                    for argument in whole.parameters.values()
+                ]
+            )
+
+        def __call__(cls, **fields: Any) -> Any:
+            """A new part from Python's values, held to the same rules as one from a document.
+
+            Raises PartError, which names the first fault's path.
+            """
+            values = {**cls._optional, **plain(fields, -1)}
+            for name in _free_form(cls):
+                refuse_parts(name, values[name])
+            try:
+                return msgspec.convert(values, cls)
+            except msgspec.ValidationError as error:
+                raise part_error(cls, values, error) from error
+
+
+# Without the cyclic collector, since a document is a tree.
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+class Part(msgspec.Struct, metaclass=PartMeta, frozen=True, forbid_unknown_fields=True, gc=False):
+    """A part of a run document: immutable, with a fixed set of fields."""
+
+    def but(self, **changes: Any) -> Self:
+        """The same part with some fields changed; raises PartError as making one does."""
+        return type(self)(**(msgspec.structs.asdict(self) | changes))
+
+    def encoded(self) -> bytes:
+        """The part as one line of JSON."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def decoded(cls, document: bytes | str, source: str | None = None) -> Self:
+        """The part that a piece of JSON holds; every field has to be there.
+
+        `source` is the file to name in messages. Raises SchemaError, which names the path of
+        what is wrong.
         """
-        self._check(context is FROM_DOCUMENT)
-
-    def _check(self, from_document: bool) -> None:
-        """The rules of this part; one with more of them calls `check_fields` first."""
-        check_fields(self, from_document)
-
-
-FROM_DOCUMENT = object()
-"""The context that a document is validated in: there, every field has to be given."""
+        try:
+            part: Self = decoder(cls).decode(document)
+        except REFUSALS as error:
+            raise document_error(cls, document, error, source) from error
+        return part
 
 
-def check_fields(part: Part, from_document: bool) -> None:
-    """What holds for the fields of every part.
-
-    A part from a document must have every field. A part from Python must hold text that can be
-    written; what comes from a document has shown that it can.
-    """
-    if from_document:
-        fields = type(part).__pydantic_fields__
-        given = part.__pydantic_fields_set__
-        if len(given) != len(fields):
-            absent = next(name for name in fields if name not in given)
-            raise rule("this field is missing", absent)
-    else:
-        for name, value in part.__dict__.items():
-            if value is None or (isinstance(value, str) and value.isascii()):
-                continue
-            for text in _texts(value):
-                if not _encodable(text):
-                    raise rule(_NOT_UTF_8, name)
+REFUSALS = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What msgspec raises for a document that it does not accept."""
 
 
-def _texts(value: object) -> Iterable[str]:
-    """The texts that a field holds, those in its parts left out: they were checked already."""
-    if isinstance(value, str):
-        return (value,)
-    if isinstance(value, tuple):
-        return (inner for inner in value if isinstance(inner, str))
-    if isinstance(value, dict):
-        return (inner for item in value.items() for inner in item if isinstance(inner, str))
-    return ()
+@cache
+def decoder(kind: type[Any]) -> msgspec.json.Decoder[Any]:
+    """What reads a kind of part; raises one of REFUSALS where it cannot."""
+    return msgspec.json.Decoder(kind)
 
 
-def rule(message: str, *where: str | int) -> PydanticCustomError:
-    """The error of a broken rule; `where` is the way from the part to the faulty field."""
-    # pydantic fills {…} of the template from the context; the message itself may hold braces.
-    path = ".".join(map(str, where))
-    return PydanticCustomError(
-        "document_rule",
-        "{path}: {message}" if path else "{message}",
-        {"message": message, "path": path, "where": list(where)},
-    )
+@cache
+def _free_form(kind: type[Any]) -> tuple[str, ...]:
+    """The fields of a kind of part that hold any plain values."""
+    fields = msgspec.structs.fields(kind)
+    return tuple(field.name for field in fields if field.type == PlainObject)
 
 
-def plain_object(values: dict[str, Any], *where: str | int) -> dict[str, Any]:
-    """A free-form object with every value brought to plain JSON.
-
-    Tuples become lists, subclasses of str, int and float the types themselves. A value that JSON
-    does not know, NaN and infinity included, is an error that names its path, `where` before it.
-    """
-    for value in values.values():
-        kind = type(value)
-        if kind is str and value.isascii():
-            continue
-        if kind is not int and kind is not bool and value is not None:
-            return {key: _plain(value, (*where, key)) for key, value in values.items()}
-    return values
+def form(pattern: str) -> Meta:
+    """Text of a form: the whole of it matches the pattern, which begins with ^ and ends with $."""
+    return Meta(pattern=pattern.removesuffix("$") + END)
 
 
-SURELY_SHALLOW = 10
-"""Levels within which nobody has to count them exactly."""
-
-
-def is_plain(values: Iterable[Any], room: int = SURELY_SHALLOW) -> bool:
-    """Whether values that were read from JSON are fit as they are; False where one has to look
-    closer.
-
-    JSON itself knows no other types, and its texts can be written: what is left are numbers too
-    large for a float, and depth.
-    """
-    for value in values:
-        kind = type(value)
-        if kind is float:
-            if not -math.inf < value < math.inf:
-                return False
-        elif (kind is dict or kind is list) and (
-            not room or not is_plain(value.values() if kind is dict else value, room - 1)
-        ):
-            return False
-    return True
-
-
-def _plain(value: object, where: tuple[str | int, ...]) -> Any:
-    if len(where) > DEEPEST_METADATA:
-        raise rule(f"nested deeper than {DEEPEST_METADATA} levels", *where)
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        text = str.__str__(value)
-        if not _encodable(text):
-            raise rule(_NOT_UTF_8, *where)
-        return text
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise rule(f"expected a finite number, found {value}", *where)
-        return float(value)
-    if isinstance(value, dict):
-        for key in value:
-            if not isinstance(key, str):
-                raise rule(f"expected text as key, found {key!r}", *where)
-        return {key: _plain(inner, (*where, key)) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner, (*where, index)) for index, inner in enumerate(value)]
-    raise rule(f"expected a JSON value, found {type(value).__name__}", *where)
-
-
-_NOT_UTF_8 = "text that cannot be written as UTF-8"
-
-
-def _encodable(text: str) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _plain_object(values: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-    if info.context is FROM_DOCUMENT and is_plain(values.values()):
-        return values
-    return plain_object(values)
-
-
-PlainObject = Annotated[dict[str, Any], AfterValidator(_plain_object)]
+PlainObject = dict[str, Any]
 """An object of plain JSON values whose keys the schema leaves open."""
 
-Text = Annotated[str, StringConstraints(min_length=1)]
+Text = Annotated[str, Meta(min_length=1)]
 """Text that is not empty."""
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+Name = Annotated[str, form(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 """A name that is safe as a key everywhere: no slash, no space, no leading dot."""
 
-MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+Sha256 = Annotated[str, form(r"^[0-9a-f]{64}$")]
 
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-
-Count = Annotated[int, Field(ge=0)]
-
-Texts = Annotated[tuple[str, ...], Field(strict=False)]
-"""A list of texts; Python may give it as any sequence."""
+Count = Annotated[int, Meta(ge=0)]

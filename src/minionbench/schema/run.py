@@ -8,58 +8,47 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-)
-from pydantic_core import PydanticCustomError
+import msgspec
+from msgspec import Meta
 
-from minionbench.errors import UsageError
+from minionbench.errors import SchemaError, UsageError
 from minionbench.names import REGISTRY_METRICS
 from minionbench.schema.atomic import write_atomically
 from minionbench.schema.cell import CellResult
-from minionbench.schema.complaint import schema_error
-from minionbench.schema.metric import MetricResult
+from minionbench.schema.complaint import document_error
+from minionbench.schema.metric import MetricResult, Metrics, check_names
 from minionbench.schema.migration import SCHEMA_VERSION, migrated
 from minionbench.schema.part import (
-    FROM_DOCUMENT,
+    REFUSALS,
     Count,
-    MetricName,
     Part,
     PlainObject,
     Text,
-    Texts,
-    check_fields,
-    rule,
+    decoder,
+    form,
 )
+from minionbench.schema.plain import EMPTY, PartError, check_depth, plain
 
 ModelType = Literal["base", "quantized", "distilled", "quantized+distilled"]
 
 RUN_ID_PATTERN = r"^benchmark_[0-9]{8}_[0-9]{6}$"
-_INSTANT = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?$"
 
-
-def _real_instant(text: str) -> str:
-    try:
-        datetime.fromisoformat(text)
-    except ValueError as error:
-        raise rule(f"expected an ISO 8601 instant, found {text!r}") from error
-    return text
-
-
-Instant = Annotated[str, StringConstraints(pattern=_INSTANT), AfterValidator(_real_instant)]
+Instant = Annotated[
+    str,
+    form(
+        r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"
+        r"(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})?$"
+    ),
+]
 """ISO 8601, as 2026-11-21T20:11:00+00:00. Only the prototype's documents may lack the offset."""
 
 
 class RunMetadata(Part):
     """Which run this is and how it was started."""
 
-    run_id: Annotated[str, StringConstraints(pattern=RUN_ID_PATTERN)]
+    run_id: Annotated[str, form(RUN_ID_PATTERN)]
     timestamp: Instant
     git_sha: str | None = None
     """Commit of the repository that the run was started in; None outside one."""
@@ -74,8 +63,15 @@ class RunMetadata(Part):
     seed: int | None = None
     finished: bool | None = None
     """False when the run was cut short; None where the writer did not say."""
-    notes: Texts = ()
+    notes: tuple[str, ...] = ()
     """What a reader should know about the run as a whole, one sentence each."""
+
+    def __post_init__(self) -> None:
+        try:
+            datetime.fromisoformat(self.timestamp)
+        except ValueError as error:
+            message = f"expected an ISO 8601 instant, found {self.timestamp!r}"
+            raise PartError(message, "timestamp") from error
 
 
 class SystemInfo(Part):
@@ -87,9 +83,9 @@ class SystemInfo(Part):
     platform_version: str | None = None
     python_version: str | None = None
     cpu_info: str | None = None
-    cpu_count: Annotated[int, Field(ge=1)] | None = None
+    cpu_count: Annotated[int, Meta(ge=1)] | None = None
     """Logical processors of the machine."""
-    total_ram_gb: Annotated[float, Field(ge=0)] | None = None
+    total_ram_gb: Annotated[float, Meta(ge=0)] | None = None
     """1 GB = 2³⁰ bytes."""
     gpu_info: str | None = None
     cuda_version: str | None = None
@@ -101,14 +97,14 @@ class SystemInfo(Part):
     """The hypervisor, or "none" on bare metal."""
     container: str | None = None
     """The kind of container; None outside one or where it could not be told."""
-    usable_cpus: Annotated[int, Field(ge=1)] | None = None
+    usable_cpus: Annotated[int, Meta(ge=1)] | None = None
     """Processors that this process may run on."""
-    cgroup_cpu_limit: Annotated[float, Field(gt=0)] | None = None
+    cgroup_cpu_limit: Annotated[float, Meta(gt=0)] | None = None
     """Processors' worth of time that the control group allows; None for no limit."""
-    cgroup_memory_limit_gb: Annotated[float, Field(ge=0)] | None = None
-    load_average_1m: Annotated[float, Field(ge=0)] | None = None
+    cgroup_memory_limit_gb: Annotated[float, Meta(ge=0)] | None = None
+    load_average_1m: Annotated[float, Meta(ge=0)] | None = None
     """Load average over the last minute when the run began."""
-    packages: dict[str, str] = Field(default_factory=dict)
+    packages: dict[str, str] = EMPTY
     """Version of each installed package that takes part in measuring."""
     stamp_source: str | None = None
     """Where receive stamps come from: `kernel`, or `user` where the kernel gives none."""
@@ -129,18 +125,15 @@ class Factors(Part):
     protocol: str | None = None
     """How models answer together, or what is retrieved for them; None where each item is asked as
     it stands."""
-    flags: PlainObject = Field(default_factory=dict)
+    flags: PlainObject = EMPTY
     """Flags of the model and engine: threads, context, GPU layers …"""
 
-
-def _require_registry_metrics(schema: dict[str, Any]) -> None:
-    schema["properties"]["metrics"]["required"] = list(REGISTRY_METRICS)
+    def __post_init__(self) -> None:
+        check_depth("flags", self.flags)
 
 
 class BenchmarkCandidate(Part):
     """What is measured: a model in a deployment with its flags."""
-
-    model_config = ConfigDict(json_schema_extra=_require_registry_metrics)
 
     version: Text
     """The model's version identifier."""
@@ -150,21 +143,21 @@ class BenchmarkCandidate(Part):
     base_model: str | None = None
     quantization: str | None = None
     distilled_from: str | None = None
-    file_size_mb: Annotated[float, Field(ge=0)] | None = None
+    file_size_mb: Annotated[float, Meta(ge=0)] | None = None
     """1 MB = 2²⁰ bytes; None where neither a local file nor the server tells."""
     parameter_count: Count | None = None
-    metrics: dict[MetricName, MetricResult]
+    metrics: Annotated[Metrics, Meta(extra_json_schema={"required": list(REGISTRY_METRICS)})]
     factors: Factors | None = None
     """None where nothing was deployed, as in a dry run."""
-    cells: Annotated[tuple[CellResult, ...], Field(strict=False)] = ()
-    notes: Texts = ()
+    cells: tuple[CellResult, ...] = ()
+    notes: tuple[str, ...] = ()
     """Why a field is unknown, or what is odd about the candidate, one sentence each."""
 
-    def _check(self, from_document: bool) -> None:
-        check_fields(self, from_document)
+    def __post_init__(self) -> None:
+        check_names(self.metrics)
         for name in REGISTRY_METRICS:
             if name not in self.metrics:
-                raise rule("this metric is missing", "metrics", name)
+                raise PartError("this metric is missing", "metrics", name)
 
     @property
     def latency_ms(self) -> MetricResult:
@@ -200,25 +193,23 @@ class BenchmarkCandidate(Part):
 class BenchmarkRun(Part):
     """One run: which, where, what was measured and how.
 
-    `load` and `from_json` are the ways in for a document: they migrate, demand every field, and
-    say what is wrong. Pydantic's own methods do none of that.
+    `load` and `from_json` are the ways in for a document, and migrate older ones.
     """
 
     schema_version: Annotated[
         int,
-        Field(ge=SCHEMA_VERSION, le=SCHEMA_VERSION, json_schema_extra={"const": SCHEMA_VERSION}),
+        Meta(ge=SCHEMA_VERSION, le=SCHEMA_VERSION, extra_json_schema={"const": SCHEMA_VERSION}),
     ] = SCHEMA_VERSION
     metadata: RunMetadata
     system_info: SystemInfo
-    candidates: Annotated[tuple[BenchmarkCandidate, ...], Field(strict=False)]
+    candidates: tuple[BenchmarkCandidate, ...]
 
-    def _check(self, from_document: bool) -> None:
-        check_fields(self, from_document)
+    def __post_init__(self) -> None:
         seen: set[str] = set()
         for index, candidate in enumerate(self.candidates):
             for place, cell in enumerate(candidate.cells):
                 if cell.cell_id in seen:
-                    raise rule(
+                    raise PartError(
                         f"{cell.cell_id!r} names another cell of this document",
                         *("candidates", index, "cells", place, "cell_id"),
                     )
@@ -233,16 +224,13 @@ class BenchmarkRun(Part):
         """
         with _collector_paused():
             try:
-                return cls.model_validate_json(document, context=FROM_DOCUMENT)
-            except ValidationError as error:
-                refused = error
-            older = migrated(document, source)
-            if older is None:
-                raise schema_error(refused, source) from refused
-            try:
-                return cls.model_validate_json(older, context=FROM_DOCUMENT)
-            except ValidationError as error:
-                raise schema_error(error, source) from error
+                run: Self = decoder(cls).decode(document)
+                return run
+            except REFUSALS as refusal:
+                older = migrated(document, source)
+                if older is None:
+                    raise document_error(cls, document, refusal, source) from refusal
+            return cls.decoded(older, source)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -260,7 +248,7 @@ class BenchmarkRun(Part):
 
     def to_json(self) -> str:
         """The document as indented JSON with a newline at its end."""
-        return self.model_dump_json(indent=2) + "\n"
+        return msgspec.json.format(self.encoded(), indent=2).decode() + "\n"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the document atomically: a reader sees the whole of it or nothing.
@@ -274,31 +262,37 @@ class BenchmarkRun(Part):
     def _checked_pieces(self) -> Iterator[bytes]:
         """What `to_json` gives, candidate by candidate, each held to the schema on its way.
 
-        A registry of 100,000 models is a document of 140 MB, and five times as much in memory:
+        A registry of 100,000 models is a document of 140 MB, and several times that in memory:
         neither the whole text nor a second copy of the objects is made.
         """
-        frame = self.model_copy(update={"candidates": ()}).to_json()
+        frame = self.but(candidates=()).to_json()
         type(self).from_json(frame)
-        try:
-            self._check(from_document=False)
-        except PydanticCustomError:
-            type(self).from_json(self.to_json())
-            raise
         before, _, after = frame.rpartition("[]")
         yield before.encode()
         opening = b"[\n    "
-        for candidate in self.candidates:
-            text = candidate.model_dump_json(indent=2)
-            try:
-                BenchmarkCandidate.model_validate_json(text, context=FROM_DOCUMENT)
-            except ValidationError:
-                # Said again of the whole document, so that the error names the whole path.
-                type(self).from_json(self.to_json())
-                raise
-            yield opening + text.replace("\n", "\n    ").encode()
+        for place, candidate in enumerate(self.candidates):
+            text = self._checked(candidate, place)
+            yield opening + msgspec.json.format(text, indent=2).replace(b"\n", b"\n    ")
             opening = b",\n    "
         closing = "\n  ]" if self.candidates else "[]"
         yield (closing + after).encode()
+
+    def _checked(self, candidate: BenchmarkCandidate, place: int) -> bytes:
+        """A candidate as JSON that was read back and found to be the same."""
+        try:
+            text = candidate.encoded()
+            if BenchmarkCandidate.decoded(text) != candidate:
+                # NaN would be written as null.
+                plain(msgspec.to_builtins(candidate))
+        except SchemaError:
+            # Said again of the whole document, so that the error names the whole path.
+            type(self).from_json(self.to_json())
+            raise
+        except (PartError, TypeError, UnicodeError) as error:
+            where = (*("candidates", place), *getattr(error, "where", ()))
+            message = getattr(error, "message", str(error))
+            raise SchemaError(message, ".".join(map(str, where))) from error
+        return text
 
 
 @contextmanager

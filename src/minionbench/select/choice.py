@@ -22,7 +22,7 @@ _LARGEST_OF_CELLS = frozenset({"peak_ram_mb", "peak_vram_mb"})
 """Metrics whose `workload` says only where the largest value was seen."""
 
 
-Loads: TypeAlias = dict[str, set[str]]
+Loads: TypeAlias = dict[str, set[bytes]]
 """By workload the loads, as JSON, under which any candidate was measured."""
 
 
@@ -166,7 +166,7 @@ def _judged(
     value_of = {name: figures[name] for name in criteria.shares}
     size = candidate.file_size_mb
     # The whole candidate at last, so that no order of the document shows.
-    key = (size is None, size or 0.0, candidate.version, candidate.model_dump_json())
+    key = (size is None, size or 0.0, candidate.version, candidate.encoded())
     return _Contender(candidate, score(value_of, criteria.shares, criteria.scales), key)
 
 
@@ -194,7 +194,7 @@ def _held_against(
         cells = [cell for cell in candidate.cells if cell.workload.name == gate.workload]
         for cell in cells:
             yield _Held(gate, cell, _figure(cell.metrics, gate.metric))
-        own = {cell.load.model_dump_json() for cell in cells}
+        own = {cell.load.encoded() for cell in cells}
         if not cells or loads[gate.workload] - own:
             yield _Held(gate, None, None)
 
@@ -275,7 +275,7 @@ def _notes(contender: _Contender, criteria: Criteria, loads: Loads) -> list[str]
 def _place(assessment: Assessment) -> tuple[Any, ...]:
     candidate = assessment.candidate
     point = 0.0 if assessment.score is None else -assessment.score.point
-    whole = candidate.model_dump_json()
+    whole = candidate.encoded()
     return (_ORDER[assessment.standing], point, assessment.version, whole)
 
 
@@ -323,16 +323,16 @@ def _loads_of(candidates: Sequence[BenchmarkCandidate], gates: Sequence[Gate]) -
             for cell in candidate.cells
             if cell.workload.name == workload
         ]
-        asked: dict[str, str] = {}
+        asked: dict[bytes, str] = {}
         for version, cell in cells:
-            asked.setdefault(cell.workload.model_dump_json(), version)
+            asked.setdefault(cell.workload.encoded(), version)
         if len(asked) > 1:
             raise NotComparable(
                 f"{workload} had other items for some candidates than for others "
                 f"({', '.join(sorted(asked.values()))}), so that they cannot be held against one "
                 "gate. Measure them in one run."
             )
-        loads[workload] = {cell.load.model_dump_json() for _, cell in cells}
+        loads[workload] = {cell.load.encoded() for _, cell in cells}
     return loads
 
 

@@ -14,7 +14,7 @@ from minionbench.schema import SystemInfo
 from minionbench.system.tool import ask
 from minionbench.units import BYTES_PER_GB, number_of
 
-PACKAGES = ("xllamacpp", "msgspec", "psutil", "pydantic")
+PACKAGES = ("xllamacpp", "msgspec", "psutil")
 """Packages that serve a model or take part in measuring it."""
 
 _UNLIMITED_BYTES = 1 << 60
