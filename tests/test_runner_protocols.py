@@ -8,13 +8,14 @@ from collections.abc import Iterator
 import pytest
 
 from bench.ground_truth import GroundTruthServer, ground_truth_server
+from minionbench.allowance import Allowance
 from minionbench.clock import monotonic_ns
 from minionbench.deployments.deployment import answer_of
-from minionbench.exchange import Answer, Call, Outcome, Plan, Request, Side, Timeouts
+from minionbench.exchange import Answer, Call, Endpoint, Outcome, Plan, Request, Side, Timeouts
 from minionbench.load import ClosedLoop, Load, OpenLoop
 from minionbench.runner import HOPELESS_FAILURES
 from minionbench.units import NS_PER_MS
-from tests.test_runner import run
+from tests.test_runner import requests, run
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +149,21 @@ def test_calls_that_time_out_one_after_the_other_end_a_phase_soon(
     assert record.outcome in (Outcome.CUT, Outcome.NOT_SENT)
     assert record.failure is not None and "time-out" in record.failure.message
     assert sum(call.reply.outcome is Outcome.FIRST_BYTE_TIMEOUT for call in record.calls) >= 2
+
+
+def test_calls_side_by_side_that_the_budget_refuses_leave_nothing_set_aside(
+    server: GroundTruthServer,
+) -> None:
+    """Room for some of the 64 calls is no room: none of them is sent."""
+    deployment = FanOutAnyhow()
+    (call, *_) = next(deployment.plan(next(iter(requests(1)))))
+    most = Allowance(10**9).reserve(call, Endpoint(server.base_url, "mock"), None)
+    assert most is not None
+    allowance = Allowance(10 * most)
+    records, facts, _ = run(server.base_url, 2, deployment=deployment, allowance=allowance)
+    assert records == []
+    assert allowance.reserved_tokens == allowance.spent_tokens == 0
+    assert facts.given_up is not None and "the next request could take" in facts.given_up
 
 
 class FanOutAnyhow:

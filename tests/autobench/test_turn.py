@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,24 +11,27 @@ from minionbench.autobench.turn import machine_to_itself
 from minionbench.errors import SetupError
 
 
-@pytest.fixture
+@contextmanager
 def full_disk() -> Iterator[None]:
-    """No file can be written beyond its beginning, as on a full disk."""
+    """No file can be written beyond its beginning, as on a full disk; pytest's own neither."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_the_machine_is_taken_where_there_is_no_room_to_say_by_whom(
-    full_disk: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MILTON_STATE_DIR", str(tmp_path))
     with (
+        full_disk(),
         machine_to_itself("measuring"),
         pytest.raises(SetupError, match="another process"),
         machine_to_itself("measuring"),
     ):
         pass
-    with machine_to_itself("measuring"):
+    with full_disk(), machine_to_itself("measuring"):
         pass

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from minionbench.cli.protocol_table import compared, is_compared, p_value, range_of, taken
+from minionbench.cli.protocol_table import compared, is_compared, lost, p_value, range_of, taken
 from minionbench.cli.table import report
 from minionbench.errors import UsageError
 from minionbench.prices import Price
@@ -80,6 +80,11 @@ def test_what_a_hybrid_took_is_said_in_words(table: tuple[str, BenchmarkRun]) ->
 )
 def test_a_p_value_is_never_shown_as_nothing(about: dict[str, Any], shown: str) -> None:
     assert p_value(about) == shown
+
+
+def test_a_reason_never_steers_the_terminal() -> None:
+    """A protocol of one's own may put a model's words into it."""
+    assert "\x1b" not in lost({"abstained": {"\x1b[2J gone": 1}})
 
 
 def test_an_interval_that_crosses_nothing_is_written_out() -> None:

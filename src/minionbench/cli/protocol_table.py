@@ -236,7 +236,7 @@ def tally(account: Mapping[str, Any]) -> str:
 def lost(account: Mapping[str, Any]) -> str:
     """How many requests ended without an answer, and why."""
     reasons = account.get("abstained", {})
-    said = [f"{why} ({times})" for why, times in reasons.items()]
+    said = [f"{printable(why)} ({times})" for why, times in reasons.items()]
     return f"Without an answer: {'; '.join(said)}." if said else ""
 
 

@@ -137,7 +137,7 @@ def jobs_of(
                 "characters"
             )
         places = _chosen(task.chunks, index, number + 1)
-        if len(jobs) + len(places) > most_jobs:
+        if len(jobs) + len(places) * samples > most_jobs:
             raise NotTheForm(f"these tasks times their chunks are more than {most_jobs} jobs")
         jobs += [Job(number, place, sample) for place in places for sample in range(samples)]
     if not jobs:
