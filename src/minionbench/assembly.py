@@ -356,6 +356,8 @@ def ram_metric(reading: MemoryReading) -> MetricValue:
     cross_check = {}
     if reading.proportional_bytes is not None:
         cross_check["proportional_set_mb"] = reading.proportional_bytes / BYTES_PER_MB
+    if reading.group_peak_bytes is not None:
+        cross_check["control_group_peak_mb"] = reading.group_peak_bytes / BYTES_PER_MB
     return ok(
         "peak_ram_mb",
         reading.peak_mb,

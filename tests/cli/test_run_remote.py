@@ -40,7 +40,7 @@ def test_a_deployment_follows_from_the_flags(
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (("-d", "cloud"), "there are local and remote"),
+        (("-d", "cloud"), "there are local, remote and hybrid"),
         (("-d", "local", "--remote-model", "openai/x"), "goes with -d remote"),
         (("-m", "openai/x", "--remote-model", "openai/y"), "two models"),
         (("--no-reasoning", "--reasoning-effort", "low"), "neither effort nor budget"),

@@ -17,6 +17,7 @@ from typing import Literal
 
 import msgspec
 
+from minionbench.meters.control_group import owned_peak_bytes
 from minionbench.units import BYTES_PER_MB
 
 
@@ -32,6 +33,9 @@ class MemoryReading(msgspec.Struct, frozen=True, kw_only=True):
     proportional_bytes: int | None = None
     """Largest proportional set (PSS) of the tree at the ends of phases: pages that processes share
     count in each of them by its share. None where the kernel does not tell."""
+    group_peak_bytes: int | None = None
+    """The kernel's peak of the control group that holds this tree and nothing else; None where
+    there is no such group."""
     reason: str | None = None
 
     @property
@@ -55,6 +59,7 @@ class TreeMemory:
         self._largest_sum = 0
         self._high_water: int | None = None
         self._proportional: int | None = None
+        self._group_peak: int | None = None
         self._processes = 0
         self._samples = 0
 
@@ -74,7 +79,9 @@ class TreeMemory:
         if not self._linux:
             return
         total = 0
-        for pid in tree_pids(self._pid, self._proc):
+        tree = tuple(tree_pids(self._pid, self._proc))
+        self._group_peak = owned_peak_bytes(tree, proc=self._proc) or self._group_peak
+        for pid in tree:
             try:
                 rollup = (self._proc / str(pid) / "smaps_rollup").read_bytes()
             except OSError:
@@ -97,6 +104,7 @@ class TreeMemory:
             processes=self._processes,
             samples=self._samples,
             proportional_bytes=self._proportional,
+            group_peak_bytes=self._group_peak,
         )
 
     def _linux_tree(self) -> list[tuple[int, int | None]]:
