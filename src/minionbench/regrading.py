@@ -167,7 +167,7 @@ def _write(run: BenchmarkRun, folder: Path) -> Path:
             raise SetupError(f"{path} cannot be written: {error.strerror}") from error
         try:
             run.save(path)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: a name without a document would stay taken
             with contextlib.suppress(OSError):
                 path.unlink()
             raise
