@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -420,13 +421,16 @@ def test_an_answer_to_half_a_request_is_taken_and_the_connection_given_up() -> N
         peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         peer.socket.recv(1_000)
         peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
-        peer.wait_for_close()
+        # What is still coming stays unread: else a slow client could send all of it first.
+        answered.wait(30)
 
+    answered = threading.Event()
     payload = request_bytes("POST", Url("http://h"), "/", (), bytes(20 << 20))
     with ScriptedServer(serve) as server, Transport() as transport:
         target = server.target()
         submit(transport, target, payload=payload)
         (sending,) = collect(transport, 1)
+        answered.set()
         assert target.connections == 0
     exchange = sending.exchange
     assert (exchange.outcome, exchange.status, exchange.body) == (None, 413, b"no")
