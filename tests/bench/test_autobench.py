@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bench.autobench import FORMATS, QUICK, kind_of, measure, spent_in_calls_ns
 from tests.making import record_of, reply
 
@@ -22,6 +24,7 @@ def test_stages_of_all_models_add_up() -> None:
     assert kind_of("warming up v1.0.decode") == "decode"
 
 
+@pytest.mark.long
 def test_the_reference_registry_is_measured_and_the_share_is_one() -> None:
     result = measure(QUICK)
     assert list(result["metrics"]) == [f"reference-{form}" for form in FORMATS]
