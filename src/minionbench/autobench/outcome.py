@@ -172,7 +172,6 @@ def _settings(outcome: Outcome) -> dict[str, Any]:
     limits = [request.limits for request in outcome.measured.cell.requests]
     return {
         "temperature": max((limit.temperature for limit in limits), default=None),
-        "max_output_tokens": max((limit.max_output_tokens or 0 for limit in limits), default=None),
         "prefix_cache": "cold",
         "text_kept": True,
     }
@@ -222,7 +221,7 @@ def _before(value: MetricValue) -> dict[str, Any]:
 
 
 def _sentence(given_up: str, measured: Sequence[Measured]) -> str:
-    asked = sum(m.facts.planned_requests or 0 for m in measured)
+    asked = sum(m.cell.repeats * len(m.cell.requests) for m in measured)
     answered = sum(record.phase == "measured" for m in measured for record in m.records)
     return f"{given_up} after {answered} of {number_of(asked, 'request')}"
 
