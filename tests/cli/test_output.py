@@ -27,11 +27,12 @@ def test_json_is_the_document_itself() -> None:
 
 def test_jsonl_has_a_row_for_each_metric_of_candidate_and_cells() -> None:
     rows = [json.loads(line) for line in as_form("jsonl").splitlines()]
-    assert all(tuple(row) == FIELDS for row in rows)
+    assert all(tuple(row) == ("event", *FIELDS) for row in rows)
     (candidate,) = RUN.candidates
     assert len(rows) == len(candidate.metrics) + sum(len(c.metrics) for c in candidate.cells)
     (ttft,) = [row for row in rows if (row["cell"], row["metric"]) == ("prefill", "ttft_s")]
     assert ttft == {
+        "event": "metric",
         "run_id": sample.RUN_ID,
         "candidate": "reference/q8_0",
         "cell": "prefill",
@@ -52,7 +53,7 @@ def test_csv_and_jsonl_hold_the_same() -> None:
     flat = [json.loads(line) for line in as_form("jsonl").splitlines()]
     read = list(csv.DictReader(io.StringIO(as_form("csv"))))
     assert read == [
-        {name: "" if value is None else str(value) for name, value in row.items()} for row in flat
+        {name: "" if row[name] is None else str(row[name]) for name in FIELDS} for row in flat
     ]
 
 

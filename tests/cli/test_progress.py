@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from minionbench.cli.progress import Progress, bar
+from minionbench.cli.progress import CLEAR, Progress, bar
 from minionbench.clock import monotonic_ns
 from minionbench.exchange import Outcome
 from minionbench.load import ClosedLoop
@@ -65,20 +65,38 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     ]
 
 
-def test_on_a_terminal_one_line_lives_and_is_taken_away() -> None:
+def test_on_a_terminal_two_lines_live_and_are_taken_away() -> None:
     out = Terminal()
     watch(out)
-    first, rest = out.getvalue().split("\n")
-    assert first == "\r\x1b[Kbenchmark_20261121_201100: reference/q8_0, 12 requests"
-    drawn = rest.split("\r\x1b[K")
+    first, rest = out.getvalue().split("\n", 1)
+    assert first == f"{CLEAR}benchmark_20261121_201100: reference/q8_0, 12 requests"
+    drawn = rest.split(CLEAR)
     assert drawn[-1] == ""
-    progress, failed, left, stage = drawn[-2].split("  ")
+    progress, failed, left, stage = drawn[-2].split("\n")[0].split("  ")
     assert (progress, failed, stage) == (
         f"{bar(4, 12)} 4/12",
         "1 failed",
         "balanced, repeat 1 of 2",
     )
     assert left.endswith(" left")
+
+
+def test_the_second_line_tells_the_stages_figures_and_the_cursor_goes_back_up() -> None:
+    out = Terminal()
+    progress = Progress(out)
+    progress.plan("run", "model", cells())
+    progress.stage("balanced")
+    now_ms = monotonic_ns() / NS_PER_MS
+    progress._drawn_ns = 0
+    progress.record(making.record(now_ms - 500, now_ms - 500, (now_ms - 488, now_ms - 400)))
+    living = out.getvalue().split(CLEAR)[-1]
+    assert re.fullmatch(r"━.*balanced\nTTFT 12 ms  [34] tokens/s\x1b\[1A\r", living)
+
+
+def test_a_new_stage_begins_its_figures_anew() -> None:
+    out = Terminal()
+    watch(out)
+    assert "TTFT" not in out.getvalue().split(CLEAR)[-2]
 
 
 def test_a_run_goes_on_when_nobody_can_be_told() -> None:
@@ -112,7 +130,7 @@ def test_the_living_line_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("COLUMNS", "30")
     out = Terminal()
     Progress(out).stage("a stage with quite a long description of what is going on")
-    assert len(out.getvalue().removeprefix("\r\x1b[K")) == 29
+    assert len(out.getvalue().removeprefix(CLEAR)) == 29
 
 
 def test_the_bar_fills_with_what_is_done() -> None:

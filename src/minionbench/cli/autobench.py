@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from minionbench.cli.groups import GroupedCommand, GroupedOption
-from minionbench.cli.output import FORMATS, show
+from minionbench.cli.output import FORMATS, progress_for, show, show_end
 from minionbench.cli.text import width
 from minionbench.errors import UsageError
 
@@ -171,11 +171,10 @@ def command(
     to be believed; 2 for wrong usage; 3 when nothing could be set up; 130 after Ctrl-C.
     """
     from minionbench.autobench import run_autobench
-    from minionbench.cli.progress import Progress
 
     if resume is not None:
         refuse_what_the_plan_says(ctx)
-    progress = Progress()
+    progress = progress_for(form)
     try:
         outcome = run_autobench(
             registry,
@@ -197,6 +196,7 @@ def command(
         tell(outcome)
     else:
         show(outcome.run, outcome.path, form)
+        show_end(progress, outcome.path, outcome.exit_code)
     if outcome.interrupted:
         name = outcome.run.metadata.run_id
         click.echo(f"minionbench: interrupted; go on with --resume {name}", err=True)

@@ -26,6 +26,7 @@ from minionbench.cli.table import (
 from minionbench.errors import SetupError
 
 if TYPE_CHECKING:
+    from minionbench.cli.progress import Progress
     from minionbench.schema import BenchmarkCandidate, BenchmarkRun, MetricResult
 
 FIELDS = (
@@ -98,7 +99,10 @@ def as_json(run: BenchmarkRun, path: Path | None) -> str:
 
 def as_jsonl(run: BenchmarkRun, path: Path | None) -> str:
     """One JSON object per metric and line."""
-    return "".join(text.escaped(json.dumps(row, ensure_ascii=False)) + "\n" for row in rows(run))
+    return "".join(
+        text.escaped(json.dumps({"event": "metric", **row}, ensure_ascii=False)) + "\n"
+        for row in rows(run)
+    )
 
 
 def as_csv(run: BenchmarkRun, path: Path | None) -> str:
@@ -186,6 +190,24 @@ folder_option = click.option(
     type=click.Path(path_type=Path),
     help="Folder of the documents.  [default: that of the state directory]",
 )
+
+
+def progress_for(form: str) -> Progress:
+    """Who watches a run whose result is printed in that form."""
+    if form == "jsonl":
+        from minionbench.cli.progress_lines import ProgressLines
+
+        return ProgressLines()
+    from minionbench.cli.progress import Progress
+
+    return Progress()
+
+
+def show_end(progress: Progress, path: Path, exit_code: int) -> None:
+    """The last line for a program that was told of the progress; nothing for people."""
+    last = getattr(progress, "last", None)
+    if last is not None:
+        click.echo(last(document=str(path), exit_code=exit_code), nl=False)
 
 
 def show(run: BenchmarkRun, path: Path | None, form: str) -> None:

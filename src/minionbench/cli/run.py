@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from minionbench.cli.groups import GroupedCommand, GroupedOption
-from minionbench.cli.output import FORMATS, show
+from minionbench.cli.output import FORMATS, progress_for, show, show_end
 from minionbench.cli.text import printable
 from minionbench.errors import UsageError
 
@@ -326,11 +326,10 @@ def command(form: str, output_dir: Path | None, **flags: Any) -> int:
     Leaves with 0 when all is well; 1 when something could not be measured or is not to be
     believed; 2 for wrong usage; 3 when nothing could be set up; 130 after Ctrl-C.
     """
-    from minionbench.cli.progress import Progress
     from minionbench.experiment import run_experiment
 
     settings = run_settings(output_dir=output_dir, **flags)
-    progress = Progress()
+    progress = progress_for(form)
     try:
         outcome = run_experiment(settings, progress)
     except KeyboardInterrupt:
@@ -338,6 +337,7 @@ def command(form: str, output_dir: Path | None, **flags: Any) -> int:
         click.echo(f"minionbench: interrupted; {kept(settings, progress)}", err=True)
         return 130
     show(outcome.run, outcome.path, form)
+    show_end(progress, outcome.path, outcome.exit_code)
     explain(outcome)
     return outcome.exit_code
 
