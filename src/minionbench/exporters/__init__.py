@@ -1,0 +1,1 @@
+"""Exporters: a run in the forms that other programs read."""
