@@ -11,10 +11,14 @@ from typing import Any
 from bench import (
     accuracy,
     autobench,
+    compare,
     engine_overhead,
     flat_out,
+    history,
     hybrid,
+    metering,
     parsing,
+    report,
     simulator,
     startup,
 )
@@ -22,11 +26,15 @@ from bench import (
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "startup": startup.measure,
     "parsing": parsing.measure,
+    "compare": compare.measure,
     "simulator": simulator.measure,
+    "report": report.measure,
+    "history": history.measure,
     "hybrid": hybrid.measure,
     "engine_overhead": engine_overhead.measure,
     "autobench": autobench.measure,
     "flat_out": flat_out.measure,
+    "metering": metering.measure,
     "accuracy": accuracy.measure,
 }
 

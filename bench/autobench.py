@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -106,20 +105,11 @@ def measure(procedure: Procedure | None = None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         registry = write_registry(folder)
-        # A lock of its own: what else the user measures is not this one's business.
-        before = os.environ.get("MILTON_STATE_DIR")
-        os.environ["MILTON_STATE_DIR"] = str(folder / "state")
-        try:
-            start_ns = monotonic_ns()
-            outcome = run_autobench(
-                registry, folder / "runs", procedure=procedure, observer=watch, argv=["bench"]
-            )
-            wall_s = seconds(monotonic_ns() - start_ns)
-        finally:
-            if before is None:
-                del os.environ["MILTON_STATE_DIR"]
-            else:
-                os.environ["MILTON_STATE_DIR"] = before
+        start_ns = monotonic_ns()
+        outcome = run_autobench(
+            registry, folder / "runs", procedure=procedure, observer=watch, argv=["bench"]
+        )
+        wall_s = seconds(monotonic_ns() - start_ns)
     candidates = {candidate.version: candidate for candidate in outcome.run.candidates}
     asked_s = sum(
         float(metric.metadata.get("engine_s", 0.0))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minionbench import clock
-from minionbench.clock import ClockBridge, OffsetSample, sample_offset
+from minionbench.clock import ClockAnchor, ClockBridge, OffsetSample, sample_offset
 
 
 def bridge_of(*samples: tuple[int, int]) -> ClockBridge:
@@ -141,3 +142,13 @@ def test_sleeping_takes_at_least_as_long_as_asked() -> None:
     before = clock.monotonic_ns()
     clock.sleep_s(0.002)
     assert clock.monotonic_ns() - before >= 2_000_000
+
+
+def test_an_anchor_gives_other_instants_their_date_and_hour() -> None:
+    noon = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    anchor = ClockAnchor(monotonic_ns=5_000, utc_ns=int(noon.timestamp()) * 10**9)
+    assert anchor.utc(5_000) == noon
+    assert anchor.utc(5_000 + 90 * 10**9) == noon.replace(minute=1, second=30)
+    assert anchor.utc(5_000 - 10**9) == datetime(2026, 11, 22, 11, 59, 59, tzinfo=UTC)
+    now = ClockAnchor.now()
+    assert abs((now.utc(clock.monotonic_ns()) - clock.utc_now()).total_seconds()) < 5

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from minionbench.deployments.single import Local
@@ -92,6 +93,23 @@ def test_each_cell_gets_its_own_records_with_indexes_counted_through(engine: Eng
     assert {record.cell for record in second.records} == {"b"}
     assert {r.item_id for r in first.records if r.phase == "measured"} == {"a/4/0", "a/4/1"}
     assert {r.item_id for r in first.records if r.phase == "warmup"} == {"a/4/2"}
+
+
+def test_a_session_measures_one_repeat_with_a_warm_up_and_indexes_of_its_own(
+    engine: Engine,
+) -> None:
+    whole = cell("decode", n=2, warmup=1, repeats=3)
+    assert (whole.planned, whole.total) == (6, 7)
+    found: list[tuple[int, list[int]]] = []
+    for repeat in (2, 0):
+        now = msgspec.structs.replace(whole, session=repeat)
+        assert (now.planned, now.total) == (2, 3)
+        (outcome,) = go(engine, now)
+        assert {record.repeat for record in outcome.records} == {repeat}
+        assert [record.phase for record in outcome.records] == ["warmup", "measured", "measured"]
+        assert outcome.facts.planned_requests == 2
+        found.append((repeat, [record.index for record in outcome.records]))
+    assert found == [(2, [6, 7, 8]), (0, [0, 1, 2])]
 
 
 def test_the_facts_are_of_the_measured_phases(engine: Engine) -> None:

@@ -247,7 +247,7 @@ def changed(**fields: Any) -> Callable[[dict[str, Any]], object]:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (changed(format=3), "form 3, and this version reads 2"),
+        (changed(format=4), "form 4, and this version reads 3"),
         (changed(colour="red"), "colour"),
         (changed(cold="yes"), "cold"),
         (changed(timestamp="2026-11-21T20:11:00"), "has no offset"),
@@ -379,6 +379,15 @@ def test_a_cell_comes_back_from_its_plan_but_for_its_texts(load: Load) -> None:
     assert [r.limits for r in again.warmup] == [r.limits for r in cell.warmup]
     assert again.requests[0].messages == ()
     assert PlannedCell.of(again) == PlannedCell.of(cell)
+
+
+def test_a_sweep_is_sent_to_its_own_way_on(run: tuple[RunOutcome, Path], killed: Path) -> None:
+    run_id = run[0].run.metadata.run_id
+    (folder_of(killed) / RUN_PLAN).rename(folder_of(killed) / "sweep.json")
+    with pytest.raises(UsageError, match=f"sweep --resume {run_id}"):
+        recover_run(run_id, killed)
+    (entry,) = list_runs(killed)
+    assert entry.way_on == f"minionbench sweep --resume {run_id}"
 
 
 def test_an_interrupted_run_says_how_to_go_on(run: tuple[RunOutcome, Path], killed: Path) -> None:

@@ -242,6 +242,65 @@ def test_a_key_itself_is_refused_and_repeated_nowhere(
     assert not provider.asked
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("-m", f"openai/{KEY}"),
+        ("-m", KEY),
+        ("-m", f"{KEY}/gpt"),
+        ("-d", "remote", "--remote-model", f"openai/{KEY}"),
+        ("-u", "http://127.0.0.1:9/v1", "-m", KEY),
+        ("-d", "remote", "-u", "http://127.0.0.1:9/v1", "-m", KEY),
+        ("-d", "hybrid", "-m", "reference/q8_0", "--remote-model", KEY),
+        ("-d", "hybrid", "-m", KEY, "--remote-model", "openai/gpt-5.5"),
+        ("-m", "openai/AN-ODD-KEY-OF-1234"),
+    ],
+)
+def test_a_key_in_the_place_of_a_models_name_is_repeated_nowhere(
+    provider: Provider,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    flags: tuple[str, ...],
+) -> None:
+    odd = "AN-ODD-KEY-OF-1234"
+    monkeypatch.setenv("ANTHROPIC_API_KEY", odd)
+    called = call(capsys, "run", *flags, "-w", "prefill", "-o", str(tmp_path / "out"))
+    assert called.code == 2
+    assert "looks like a key" in called.err
+    assert KEY not in called.out + called.err and odd not in called.out + called.err
+    assert not (tmp_path / "out").exists()
+    assert not provider.asked
+
+
+def test_two_names_of_which_one_is_a_key_are_not_repeated(provider: Provider) -> None:
+    with pytest.raises(UsageError) as caught:
+        experiment(deployment=Remote("openai/gpt-5.5"), remote_model=OpenAI(KEY)).run()
+    assert KEY not in str(caught.value)
+
+
+def test_a_remote_models_price_on_the_command_line_gives_what_its_requests_cost(
+    provider: Provider, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    called = call(
+        capsys,
+        *("run", "-d", "remote", "-m", f"openai/{MODEL}", "-w", "decode", "-n", "3"),
+        *("--repeats", "2", "--warmup", "1", "--no-reasoning", "--remote-price", "2.5,1,10"),
+        *("-o", str(tmp_path)),
+    )
+    (path,) = tmp_path.glob("benchmark_*.json")
+    (candidate,) = BenchmarkRun.load(path).candidates
+    (cell,) = candidate.cells
+    cost = cell.metrics["cost_usd"]
+    # Of each request the provider counts 30 tokens in and 2 out.
+    assert cost.value == pytest.approx((30 * 2.5 + 2 * 10) / 1e6), called.err
+    assert cost.metadata["n"] == 3
+    price = {"input_usd": 2.5, "cached_input_usd": 1, "output_usd": 10}
+    assert cost.metadata["unit_prices_usd_per_million"] == [{"calls": 6, **price}]
+    tokens = cell.settings["account"]["tokens"]["remote"]
+    assert (tokens["prompt_tokens"], tokens["completion_tokens"]) == (30, 2)
+
+
 # --- the key is nowhere
 
 CRASHING = """

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from bench.ground_truth import GroundTruthServer, ground_truth_server
-from minionbench.allowance import TOKENS_PER_MESSAGE, Allowance
+from minionbench.allowance import TOKENS_PER_MESSAGE, Allowance, Reserved
 from minionbench.deployments.deployment import Deployment, answer_of
 from minionbench.deployments.single import Local
 from minionbench.exchange import (
@@ -415,7 +415,7 @@ class NoQuota(Allowance):
     """As after an answer that says so."""
 
     def settle(
-        self, call: Call, reply: Reply, reserved: int, prompt_tokens: int | None = None
+        self, call: Call, reply: Reply, reserved: Reserved, prompt_tokens: int | None = None
     ) -> None:
         self.exhausted = "the quota is used up"
 

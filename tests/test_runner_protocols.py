@@ -159,7 +159,7 @@ def test_calls_side_by_side_that_the_budget_refuses_leave_nothing_set_aside(
     (call, *_) = next(deployment.plan(next(iter(requests(1)))))
     most = Allowance(10**9).reserve(call, Endpoint(server.base_url, "mock"), None)
     assert most is not None
-    allowance = Allowance(10 * most)
+    allowance = Allowance(10 * most.tokens)
     records, facts, _ = run(server.base_url, 2, deployment=deployment, allowance=allowance)
     assert records == []
     assert allowance.reserved_tokens == allowance.spent_tokens == 0

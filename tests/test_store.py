@@ -22,8 +22,10 @@ from minionbench.records import RequestRecord, encode_record
 from minionbench.schema import BenchmarkRun
 from minionbench.store import (
     RunFolder,
+    append_line,
     list_runs,
     load_run,
+    read_all_records,
     read_journal,
     read_records,
     registry_path,
@@ -32,6 +34,7 @@ from minionbench.store import (
     runs_dir,
     state_dir,
     take,
+    whole_lines,
 )
 from tests.documents import candidate, cell, run
 from tests.making import record
@@ -285,6 +288,42 @@ def test_a_record_is_on_file_when_append_returns(tmp_path: Path) -> None:
             journal.append(made(index))
             lines = journal.path.read_bytes().splitlines(keepends=True)
             assert lines == [encode_record(made(n)) for n in range(index + 1)]
+
+
+def test_what_is_known_only_afterwards_takes_the_place_of_the_record(tmp_path: Path) -> None:
+    with reserve(tmp_path, NOW) as folder:
+        journal = folder.journal()
+        for index, cell_id in enumerate(["a", "b", "a"]):
+            journal.append(made(index, cell_id))
+        later = msgspec.structs.replace(made(1, "b"), answer="amended", tally={"x": 1})
+        elsewhere = msgspec.structs.replace(made(2, "a"), planned_ns=5, answer="never asked")
+        journal.amend([later, elsewhere])
+        journal.append(made(3, "a"))
+        records = journal.finish()
+        assert not list(journal.path.parent.glob("*.amended"))
+    assert records.rows == {"a": 3, "b": 1}
+    assert list(read_journal(journal.path)) == [
+        made(0, "a"),
+        later,
+        made(2, "a"),
+        made(3, "a"),
+    ]
+    with pytest.raises(ValueError, match="closed"):
+        journal.amend([later])
+
+
+def test_records_that_cannot_be_amended_are_as_they_were(tmp_path: Path) -> None:
+    with reserve(tmp_path, NOW) as folder:
+        journal = folder.journal()
+        journal.append(made(0))
+        beside = journal.path.with_name("records.jsonl.amended")
+        beside.mkdir()
+        with pytest.raises(SetupError, match=r"records\.jsonl could not be amended"):
+            journal.amend([made(0)])
+        beside.rmdir()
+        journal.append(made(1))
+        journal.finish()
+    assert list(read_journal(journal.path)) == [made(0), made(1)]
 
 
 def test_a_finished_journal_takes_nothing_more(tmp_path: Path) -> None:
@@ -620,3 +659,38 @@ def test_a_lock_whose_holder_removes_it_meanwhile_is_not_taken_for_held(tmp_path
     assert os.fstat(other).st_ino == path.stat().st_ino
     for file in (held, other):
         os.close(file)
+
+
+def test_the_records_of_all_cells_are_read_in_one_go(tmp_path: Path) -> None:
+    with reserve(tmp_path) as folder:
+        journal = folder.journal()
+        for name, index in (("a", 0), ("b", 0), ("a", 1)):
+            journal.append(msgspec.structs.replace(record(index=index), cell=name))
+        finished = journal.finish()
+    cells = [
+        *(cell(name, records=finished.reference(name)) for name in ("a", "b")),
+        cell("none", records=None),
+    ]
+    found = read_all_records(tmp_path / "benchmark.json", cells)
+    assert {name: [r.index for r in rows] for name, rows in found.items()} == {
+        "a": [0, 1],
+        "b": [0],
+        "none": [],
+    }
+    assert found["a"] == read_records(tmp_path / "benchmark.json", cells[0])
+    with (folder.folder / "records.jsonl").open("ab") as file:
+        file.write(encode_record(msgspec.structs.replace(record(index=2), cell="b")))
+    with pytest.raises(SchemaError, match="was changed"):
+        read_all_records(tmp_path / "benchmark.json", cells)
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"a": ', b"x" * 200_000])
+def test_a_line_is_appended_whole_after_a_torn_one(torn: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    assert list(whole_lines(path)) == []
+    append_line(path, b"1\n")
+    with path.open("ab") as file:
+        file.write(torn)
+    assert list(whole_lines(path)) == [b"1\n"]
+    append_line(path, b"2\n")
+    assert path.read_bytes() == b"1\n2\n"

@@ -237,6 +237,15 @@ def test_a_first_token_that_shares_its_read_is_an_upper_bound() -> None:
     assert isinstance(finding("first_merged", steady(arrival=None)), NotChecked)
 
 
+def test_a_merged_first_token_bounds_the_time_to_the_first_output_where_reasoning_is_hidden() -> (
+    None
+):
+    hidden = record(first_merged=True, reasoning_tokens=4, item="hidden")
+    found = reason("first_merged", [*steady(), hidden])
+    assert "their time to the first visible token (ttfo_s) is an upper bound" in found.message
+    assert "TTFT" not in found.message
+
+
 def test_instants_that_contradict_each_other_make_a_run_invalid() -> None:
     broken = record(sent=10, events=[9, 12], item="broken", connect_start_ns=None)
     verdict = judge([*steady(), broken], GOOD)

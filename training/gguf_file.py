@@ -84,6 +84,7 @@ def write_gguf(
     tokenizer: ReferenceTokenizer,
     file_type: str = "f16",
     name: str = "minionbench-reference",
+    template: str = CHAT_TEMPLATE,
 ) -> None:
     """Write a model file that llama.cpp loads.
 
@@ -110,6 +111,7 @@ def write_gguf(
     writer.add_file_type(FILE_TYPES[file_type])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     _add_tokenizer(writer, tokenizer, architecture.vocabulary)
+    writer.add_chat_template(template)
     for tensor_name, tensor in weights.items():
         _add_tensor(writer, tensor_name, tensor, TENSOR_TYPES[file_type])
     writer.write_header_to_file()
@@ -138,7 +140,6 @@ def _add_tokenizer(writer: Any, tokenizer: ReferenceTokenizer, vocabulary: int) 
     writer.add_pad_token_id(tokenizer.id_of(PAD))
     writer.add_add_bos_token(True)
     writer.add_add_eos_token(False)
-    writer.add_chat_template(CHAT_TEMPLATE)
 
 
 def _add_tensor(
@@ -218,13 +219,14 @@ def write_random_gguf(
     vocabulary: int = 384,
     context: int = 4096,
     seed: int = 0,
+    template: str = CHAT_TEMPLATE,
 ) -> None:
     """Write a model with random weights; the same arguments give the same bytes."""
     architecture = Architecture(layers, width, heads, kv_heads, feed_forward, vocabulary, context)
     budget = vocabulary - 256 - len(SPECIAL_TOKENS)
     tokenizer = ReferenceTokenizer(train_merges([RANDOM_TEXT], budget))
     weights = random_weights(architecture, tokenizer, seed)
-    write_gguf(path, architecture, weights, tokenizer, file_type, f"random-{file_type}")
+    write_gguf(path, architecture, weights, tokenizer, file_type, f"random-{file_type}", template)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from minionbench.engines.remote import DeepSeek as DeepSeek
     from minionbench.engines.remote import OpenAI as OpenAI
     from minionbench.experiment import Experiment as Experiment
+    from minionbench.metrics.slo import Objective as Objective
     from minionbench.protocols.hybrid import Hybrid as Hybrid
     from minionbench.protocols.hybrid import Protocols as Protocols
+    from minionbench.sweep.run import Sweep as Sweep
     from minionbench.workloads.builtin import Balanced as Balanced
     from minionbench.workloads.builtin import Decode as Decode
     from minionbench.workloads.builtin import Prefill as Prefill
@@ -31,6 +33,7 @@ __version__ = "0.1.0"
 
 _home = {
     "Experiment": "minionbench.experiment",
+    "Sweep": "minionbench.sweep.run",
     "Prefill": "minionbench.workloads.builtin",
     "Balanced": "minionbench.workloads.builtin",
     "Decode": "minionbench.workloads.builtin",
@@ -45,6 +48,7 @@ _home = {
     "Claude": "minionbench.engines.remote",
     "DeepSeek": "minionbench.engines.remote",
     "OpenAI": "minionbench.engines.remote",
+    "Objective": "minionbench.metrics.slo",
 }
 """Where each public name is defined; it is loaded when first used, so that importing is cheap."""
 

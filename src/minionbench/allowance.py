@@ -2,10 +2,13 @@
 
 No request is tried again: a refusal is a result. But the request after it waits as long as the
 server asked, nothing more is asked of a provider whose quota is used up, and a run with a budget
-of tokens ends before a request that could take it past.
+of tokens or a limit on its cost ends before a request that could take it past.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,6 +22,7 @@ from minionbench.exchange import (
     Reply,
     Side,
 )
+from minionbench.prices.limit import CostLimit, dollars, in_usd
 from minionbench.units import NS_PER_S
 from minionbench.wire.asking import own_limits
 from minionbench.wire.reasoning import DEFAULT_REASONING_TOKENS
@@ -48,17 +52,36 @@ class Pause(msgspec.Struct, frozen=True):
     why: str
 
 
+class Reserved(NamedTuple):
+    """What is set aside for a call."""
+
+    tokens: int = 0
+    money: int = 0
+    """As `prices.limit` counts it."""
+    most_prompt_tokens: int = 0
+    """For which the money is enough."""
+
+
+NOTHING = Reserved()
+"""Set aside where there is no budget."""
+
+
 class Allowance:
     """What may still be asked, over all phases of one run."""
 
-    def __init__(self, max_total_tokens: int | None = None) -> None:
+    def __init__(
+        self, max_total_tokens: int | None = None, cost_limit: CostLimit | None = None
+    ) -> None:
         """`max_total_tokens` are prompt and generated tokens together; None for no limit.
+
+        `cost_limit` is what the remote calls may cost; None for no limit.
 
         Raises UsageError for a budget of nothing.
         """
         if max_total_tokens is not None and max_total_tokens < 1:
             raise UsageError("The budget of tokens must be at least 1")
         self.max_total_tokens = max_total_tokens
+        self.cost_limit = cost_limit
         self.spent_tokens = 0
         """Of the calls that have ended; where a server did not count, what had been allowed for."""
         self.reserved_tokens = 0
@@ -72,6 +95,11 @@ class Allowance:
         self._refusals_in_a_row: dict[Side, int] = {}
         self._prompt_ratio = 1.0
 
+    @property
+    def keeps_budget(self) -> bool:
+        """Whether what an answer took has to be known before the next request may go."""
+        return self.max_total_tokens is not None or self.cost_limit is not None
+
     def charge(self, tokens: int) -> None:
         """Books tokens that were spent before the first request, on trials of the servers."""
         self.spent_tokens += tokens
@@ -80,47 +108,73 @@ class Allowance:
         """The instant from which a call may be sent to a side: this one, or the end of a pause."""
         return max(at_ns, self._clear_ns.get(side, at_ns))
 
-    def reserve(self, call: Call, endpoint: Endpoint, prompt_tokens: int | None) -> int | None:
-        """The most tokens that a call can take, set aside; None where the budget has no room.
+    def reserve(self, call: Call, endpoint: Endpoint, prompt_tokens: int | None) -> Reserved | None:
+        """The most that a call can take, set aside; None where a budget has no room.
 
         `prompt_tokens` is a count of its prompt by any tokenizer, None where there is none. Why
         there is no room stands in `refusal`; calls under way may leave some when they end.
         """
-        if self.max_total_tokens is None:
-            return 0
+        if not self.keeps_budget:
+            return NOTHING
         answer = most_generated_tokens(call, endpoint)
+        if answer is None and self.max_total_tokens is None and call.side == "local":
+            return NOTHING
         if answer is None:
             self.refusal = "a request sets no limit to its answer, so that no budget can be kept"
             return None
-        prompt = estimated_prompt_tokens(call, prompt_tokens)
-        tokens = answer + round(prompt * self._prompt_ratio)
-        if self.spent_tokens + self.reserved_tokens + tokens > self.max_total_tokens:
+        tokens = 0
+        if self.max_total_tokens is not None:
+            prompt = estimated_prompt_tokens(call, prompt_tokens)
+            tokens = answer + round(prompt * self._prompt_ratio)
             left = self.max_total_tokens - self.spent_tokens - self.reserved_tokens
-            self.refusal = (
-                f"the next request could take {tokens:,} tokens, and of the budget of "
-                f"{self.max_total_tokens:,} there are {left:,} left"
-            )
-            return None
+            if tokens > left:
+                self.refusal = (
+                    f"the next request could take {tokens:,} tokens, and of the budget of "
+                    f"{self.max_total_tokens:,} there are {left:,} left"
+                )
+                return None
+        money = most_prompt = 0
+        if self.cost_limit is not None:
+            most_prompt = self.cost_limit.prompt_tokens(call, endpoint)
+            money = self.cost_limit.dearest(call, most_prompt, answer)
+            if not self.cost_limit.reserve(money):
+                self.refusal = (
+                    f"the next request could cost up to {dollars(in_usd(money))}, with the longest "
+                    "answer at the dearest price, and of the limit of "
+                    f"{dollars(self.cost_limit.most_usd)} there is "
+                    f"{dollars(self.cost_limit.left_usd)} left"
+                )
+                return None
         self.reserved_tokens += tokens
-        return tokens
+        return Reserved(tokens, money, most_prompt)
 
-    def release(self, tokens: int) -> None:
+    def release(self, reserved: Sequence[Reserved] = ()) -> None:
         """Gives back what was set aside for calls that are not made after all.
 
         When nothing is under way that could leave room, the run is over: `exhausted` says why.
         """
-        self.reserved_tokens -= tokens
-        if not self.reserved_tokens:
+        limit = self.cost_limit
+        for one in reserved:
+            self.reserved_tokens -= one.tokens
+            if limit is not None:
+                limit.release(one.money)
+        if not self.reserved_tokens and (limit is None or not limit.under_way):
             self.exhausted = self.refusal
 
     def settle(
-        self, call: Call, reply: Reply, reserved: int, prompt_tokens: int | None = None
+        self,
+        call: Call,
+        reply: Reply,
+        reserved: Reserved,
+        prompt_tokens: int | None = None,
     ) -> None:
         """A call has ended: what it really took is booked, and what its server asked for heeded."""
         self._heed(call.side, reply)
+        if self.cost_limit is not None:
+            self.cost_limit.settle(call, reply, reserved.money, reserved.most_prompt_tokens)
         if self.max_total_tokens is None:
             return
-        self.reserved_tokens -= reserved
+        self.reserved_tokens -= reserved.tokens
         usage = reply.usage
         if usage is not None and usage.prompt_tokens is not None:
             estimate = estimated_prompt_tokens(call, prompt_tokens)
@@ -129,7 +183,7 @@ class Allowance:
         if usage is not None and counted and reply.outcome in COUNTED_WHOLE:
             self.spent_tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
         elif reply.outcome not in COST_NOTHING:
-            self.spent_tokens += reserved
+            self.spent_tokens += reserved.tokens
 
     def _heed(self, side: Side, reply: Reply) -> None:
         failure = reply.failure

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
+import msgspec
+
 from minionbench import __version__
+from minionbench.billing import money_metrics
+from minionbench.clock import ClockAnchor
 from minionbench.engines.engine import EngineFacts, HeldMemory
 from minionbench.exchange import Side
 from minionbench.load import ClosedLoop, Load
@@ -15,10 +19,11 @@ from minionbench.meters.memory import MemoryReading
 from minionbench.meters.vram import VramReading
 from minionbench.metrics.candidate import CellSummary, candidate_metrics
 from minionbench.metrics.cell import cell_metrics
+from minionbench.metrics.energy import energy_metrics, no_energy
+from minionbench.metrics.peak import peak_moment
 from minionbench.metrics.protocol import account
+from minionbench.metrics.slo import Objective
 from minionbench.metrics.value import MetricValue, ok, skipped
-from minionbench.prices import METRIC as COST
-from minionbench.prices import cost_metric
 from minionbench.protocols.comparison import comparisons
 from minionbench.quality.grading.accuracy import METRIC as ACCURACY
 from minionbench.quality.grading.accuracy import accuracy
@@ -39,13 +44,20 @@ from minionbench.schema import (
 )
 from minionbench.store import FinishedRecords, RunFolder
 from minionbench.system import GitFacts
+from minionbench.traces import Trace
 from minionbench.units import BYTES_PER_MB
 from minionbench.verdict import Verdict, judge
 
+LOCAL_SIDE: tuple[Side, ...] = ("local",)
 MOST_DEVICES = 3
 """Devices of an engine that a reason names."""
 THROUGHPUT = ("output_tokens_per_sec", "requests_per_sec", "goodput_per_sec")
+OBJECTIVE = "objective"
+"""Name of the service-level objective in the settings of a cell."""
 REMOTE_MEMORY = "the model runs on somebody else's machine, whose memory cannot be seen"
+REMOTE_ENERGY = (
+    "the model ran on somebody else's machine, whose energy cannot be measured from here"
+)
 RESUMED = "the cell was measured in parts, with a pause between them"
 
 
@@ -112,9 +124,15 @@ def _ended_early(candidate: BenchmarkCandidate) -> bool:
 
 
 def measured_candidates(
-    measured: Sequence[Measured], plan: RunPlan, records: FinishedRecords
+    measured: Sequence[Measured],
+    plan: RunPlan,
+    records: FinishedRecords,
+    trace: Trace | None = None,
 ) -> list[BenchmarkCandidate]:
-    """The candidates that were measured, with their cells, as the plan has them."""
+    """The candidates that were measured, with their cells, as the plan has them.
+
+    `trace` is what the meters said meanwhile; None where none was looked at.
+    """
     by_cell = {outcome.cell.cell_id: outcome for outcome in measured}
     beside = _held_against_remote(plan, by_cell) if len(plan.candidates) > 1 else {}
     return [
@@ -124,7 +142,9 @@ def measured_candidates(
             candidate.engines(plan.engines),
             records,
             beside,
+            trace,
             cold=plan.cold,
+            clock=plan.clock,
         )
         for candidate in plan.candidates
     ]
@@ -140,7 +160,7 @@ def _held_against_remote(
         pairs = list(zip(plan.candidates, same, strict=True))
         cell_of = {c.factors.protocol or c.factors.deployment: cell_id for c, cell_id in pairs}
         rows = {name: measured[cell_id].records for name, cell_id in cell_of.items()}
-        compared = comparisons(rows, plan.candidates[0].price)
+        compared = comparisons(rows, plan.candidates[0].charges.pricing(plan.clock))
         found |= {cell_of[name]: about for name, about in compared.items()}
     return found
 
@@ -151,8 +171,10 @@ def _measured_candidate(
     engines: Mapping[Side, EngineFacts],
     records: FinishedRecords,
     beside: Mapping[str, dict[str, Any]],
+    trace: Trace | None,
     *,
     cold: bool | None,
+    clock: ClockAnchor | None,
 ) -> BenchmarkCandidate:
     cells: list[CellResult] = []
     summaries: list[CellSummary] = []
@@ -163,12 +185,23 @@ def _measured_candidate(
         notes.append("The remote side was served on this machine")
     for outcome in measured:
         cell = outcome.cell
-        metrics = speed_metrics(outcome) | answer_metrics(outcome) | memory_metrics(outcome, engine)
+        objective = objective_of(planned.settings)
+        metrics = speed_metrics(outcome, objective) | answer_metrics(outcome)
+        metrics |= memory_metrics(outcome, engine, trace, engines.keys())
+        metrics |= device_energy(outcome, engine, trace, objective)
         verdict = judge(outcome.records, outcome.facts)
         reference = records.reference(cell.cell_id)
         settings = dict(planned.settings)
-        if planned.factors.protocol is not None or len(beside) > 0 or planned.price is not None:
-            metrics[COST] = cost_metric(outcome.records, planned.price)
+        several = len(beside) > 0
+        metrics |= money_metrics(
+            outcome.records,
+            planned.charges,
+            clock,
+            sides=planned.sides,
+            metrics=metrics,
+            compared=several,
+        )
+        if planned.factors.protocol is not None or several or "remote" in planned.sides:
             settings["account"] = account(outcome.records)
         if cell.cell_id in beside:
             settings["compared"] = beside[cell.cell_id]
@@ -186,12 +219,23 @@ def _measured_candidate(
     )
 
 
-def speed_metrics(outcome: Measured) -> dict[str, MetricValue]:
+def objective_of(settings: Mapping[str, Any]) -> Objective | None:
+    """The service-level objective in the settings of a cell; None where there is none."""
+    limits = settings.get(OBJECTIVE)
+    return None if limits is None else Objective(**limits)
+
+
+def speed_metrics(outcome: Measured, objective: Objective | None = None) -> dict[str, MetricValue]:
     """The metrics of a cell that follow from its records.
 
     Throughput has no meaning over a pause: a cell that was measured in parts has none.
     """
-    metrics = cell_metrics(outcome.records, streams=streams_of(outcome.cell))
+    metrics = cell_metrics(
+        outcome.records,
+        streams=streams_of(outcome.cell),
+        objective=objective,
+        open_loop=not isinstance(outcome.cell.load, ClosedLoop),
+    )
     if outcome.taken_over:
         metrics |= {name: skipped(name, RESUMED) for name in THROUGHPUT}
     return metrics
@@ -337,16 +381,59 @@ def _model_type(quantization: str | None) -> Literal["base", "quantized"] | None
     return "base" if quantization.upper() in ("F32", "F16", "BF16") else "quantized"
 
 
-def memory_metrics(outcome: Measured, engine: EngineFacts) -> dict[str, MetricValue]:
-    """`peak_ram_mb` and `peak_vram_mb` of a cell."""
+def device_energy(
+    outcome: Measured,
+    engine: EngineFacts,
+    trace: Trace | None,
+    objective: Objective | None = None,
+) -> dict[str, MetricValue]:
+    """The energy of this machine while a cell's requests ran.
+
+    `engine` is the one on this machine, where there is one; `objective` says what a good request
+    is, None that it is one that succeeded.
+    """
+    if engine.remote:
+        return no_energy(REMOTE_ENERGY)
+    if outcome.taken_over:
+        return no_energy(RESUMED)
+    cell = outcome.cell
+    return energy_metrics(
+        trace,
+        outcome.records,
+        cell=cell.cell_id,
+        streams=streams_of(cell),
+        objective=objective,
+        open_loop=not isinstance(cell.load, ClosedLoop),
+    )
+
+
+def memory_metrics(
+    outcome: Measured,
+    engine: EngineFacts,
+    trace: Trace | None = None,
+    sides: Collection[Side] = LOCAL_SIDE,
+) -> dict[str, MetricValue]:
+    """`peak_ram_mb` and `peak_vram_mb` of a cell whose deployment asks these sides."""
     if engine.remote:
         return {name: skipped(name, REMOTE_MEMORY) for name in ("peak_ram_mb", "peak_vram_mb")}
-    return {
+    values = {
         "peak_ram_mb": ram_metric(outcome.memory),
         "peak_vram_mb": vram_metric(outcome.vram, engine)
         if outcome.held is None
         else _held(outcome.held, engine),
     }
+    for name, kind in (("peak_ram_mb", "rss"), ("peak_vram_mb", "vram")):
+        moments = {
+            side: moment.told()
+            for side in sorted(sides)
+            if trace is not None and (moment := peak_moment(trace, f"{kind}/{side}")) is not None
+        }
+        if values[name].value is not None and moments:
+            # Of several engines each has a moment of its own.
+            about = {"moment": moments.popitem()[1]} if len(sides) == 1 else {"moments": moments}
+            metadata = {**values[name].metadata, **about}
+            values[name] = msgspec.structs.replace(values[name], metadata=metadata)
+    return values
 
 
 def ram_metric(reading: MemoryReading) -> MetricValue:

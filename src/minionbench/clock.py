@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
+
+import msgspec
 
 monotonic_ns = time.monotonic_ns
 """Nanoseconds of CLOCK_MONOTONIC; the difference of two readings is an interval."""
 
 process_cpu_ns = time.process_time_ns
 """Nanoseconds of CPU that this process has used, user and system together."""
+
+thread_cpu_ns = time.thread_time_ns
+"""Nanoseconds of CPU that the calling thread has used, user and system together."""
 
 
 def utc_now() -> datetime:
@@ -52,6 +57,28 @@ def sample_offset(attempts: int = 5) -> OffsetSample:
             best = OffsetSample(middle, real - middle, width)
     assert best is not None
     return best
+
+
+class ClockAnchor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One instant on both clocks, by which other monotonic instants have a date and an hour.
+
+    Good for that, and for nothing finer: the wall clock is corrected as time goes by.
+    """
+
+    monotonic_ns: int
+    utc_ns: int
+    """Nanoseconds since 1970."""
+
+    @classmethod
+    def now(cls) -> ClockAnchor:
+        """The present instant."""
+        sample = sample_offset()
+        return cls(monotonic_ns=sample.at_ns, utc_ns=sample.at_ns + sample.offset_ns)
+
+    def utc(self, at_ns: int) -> datetime:
+        """The date and hour of a monotonic instant."""
+        since_1970_us = (self.utc_ns + at_ns - self.monotonic_ns) // 1_000
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=since_1970_us)
 
 
 class ClockBridge:

@@ -35,6 +35,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Exact length that the answer is forced to, end of text ignored; None for a natural end."""
     temperature: float = 0.0
     seed: int | None = None
+    likeliest: int | None = None
+    """How many of the tokens that were likeliest to begin the answer are to be told, with their
+    log-probabilities, where the server tells any; None for none."""
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +129,8 @@ COST_NOTHING = (
     Outcome.HTTP_ERROR,
 )
 """Outcomes of calls that reached no model, so that no provider charges for them."""
+CUT_OFF = (Outcome.CUT, Outcome.NOT_SENT)
+"""Outcomes of what the end of the run broke off or left unsent; they are no failures."""
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,7 +151,16 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int | None = None
     """All generated tokens, reasoning included."""
     cached_tokens: int | None = None
+    """Of the prompt, those read from a cache."""
+    cache_write_tokens: int | None = None
+    """Of the prompt, those written to a cache, which some providers charge for."""
+    cache_write_1h_tokens: int | None = None
+    """Of those written, the ones that are kept for an hour."""
     reasoning_tokens: int | None = None
+    service_tier: str | None = None
+    """In which tier the provider says that it has served the call, by its own word."""
+    speed: str | None = None
+    """How fast a mode the provider says that it has served the call in, by its own word."""
 
 
 class EngineTimings(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,6 +219,12 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """The provider's own name of the call, for its support."""
     usage: Usage | None = None
     engine: EngineTimings | None = None
+    tokenizer_tokens: int | None = None
+    """Tokens of the text that came, reasoning included, as the server's tokenizer counts them when
+    it is asked after the run; None where nobody had to ask it, or could."""
+    likeliest: tuple[tuple[str, float], ...] | None = None
+    """The tokens that were likeliest in the place of the first visible one that is no white space,
+    with their log-probabilities; None where they were not asked for or not told."""
     planned_ns: int
     admitted_ns: int | None = None
     connect_start_ns: int | None = None
@@ -259,6 +279,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     tally: dict[str, int] | None = None
     """What a protocol counted on its way, such as jobs and abstentions; None where it counts
     nothing."""
+    likeliest: tuple[tuple[str, float], ...] | None = None
+    """The likeliest first tokens of that call, as in its reply, where the answer is its text."""
 
 
 Plan: TypeAlias = Generator[tuple[Call, ...], tuple[Reply, ...], Answer]
@@ -343,6 +365,8 @@ class Manners(msgspec.Struct, frozen=True, kw_only=True):
     """Name of a lower limit on generated tokens, sent along where a length is forced."""
     schema: bool = True
     """Whether an answer can be bound to a JSON Schema."""
+    logprobs: bool = False
+    """Whether it tells the log-probabilities of the likeliest tokens."""
     switch: ReasoningSwitch = "none"
     summarised: bool = False
     """Whether what is streamed as reasoning is a summary of it, and not its own tokens."""

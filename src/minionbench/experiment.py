@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from minionbench.allowance import Allowance
 from minionbench.assembly import (
+    OBJECTIVE,
     document,
     engine_flags,
     engine_name,
@@ -18,8 +20,10 @@ from minionbench.assembly import (
     stamp_source,
     unmeasured_candidate,
 )
+from minionbench.counting import count_afterwards
 from minionbench.deployments.deployment import Deployment
 from minionbench.deployments.single import Local, Remote
+from minionbench.embedding_first import check_embedders, embed_first
 from minionbench.engines.catalog import open_engine
 from minionbench.engines.engine import Engine, EngineFacts
 from minionbench.engines.families import LocalQuant
@@ -34,6 +38,7 @@ from minionbench.measuring import (
     measure,
     stopped_by_signals,
 )
+from minionbench.metering import Metering
 from minionbench.protocols.catalog import LOCAL, REMOTE, protocol_name, told
 from minionbench.protocols.hybrid import TwoModels
 from minionbench.run_plan import PlannedCandidate, RunPlan
@@ -48,7 +53,9 @@ from minionbench.runner import StopSwitch
 from minionbench.schema import BenchmarkCandidate, BenchmarkRun, Factors, MetricResult
 from minionbench.sides import (
     ServedModel,
+    charges_of,
     check_dialects,
+    cost_limit,
     engine_settings,
     named,
     require_named_keys,
@@ -68,7 +75,11 @@ __all__ = [
     "Experiment",
     "RunOutcome",
     "RunSettings",
+    "asked_cells",
+    "planned_candidates",
+    "reasoning_to_find",
     "run_experiment",
+    "serving",
 ]
 
 Asked = dict[Deployment, list[Cell]]
@@ -174,9 +185,12 @@ def run_experiment(
     observer = observer or Silent()
     models = served_models(settings)
     check_dialects(settings, models)
-    asked = _cells(settings)
+    check_embedders(settings.members)
+    asked = asked_cells(settings)
     if not settings.dry_run:
         require_named_keys(settings, models)
+    if settings.max_cost_usd is not None and models["remote"].spec.name is not None:
+        cost_limit(settings, charges_of(settings, models, {}))
     with reserve(runs_dir(settings.output_dir)) as folder:
         try:
             run, interrupted = _run(settings, models, asked, folder, observer, argv)
@@ -200,7 +214,7 @@ def _run(
     plan = RunPlan.drawn(
         cells,
         system_info(),
-        candidates=_candidates(settings, models, asked, {}),
+        candidates=planned_candidates(settings, models, asked, {}),
         run_id=folder.run_id,
         timestamp=folder.timestamp,
         command_line=redact(sys.argv if argv is None else argv),
@@ -216,7 +230,8 @@ def _run(
         notes.extend(f"planned: {_describe(cell)}" for cell in cells)
     else:
         folder.keep_plan(plan.encoded())
-        candidates, stamps = _measure(settings, models, asked, plan, folder, observer, stop)
+        candidates, stamps, said = _measure(settings, models, asked, plan, folder, observer, stop)
+        notes.extend(said)
     interrupted = stop.why is not None
     if interrupted:
         notes.append(f"{INTERRUPTED} before all its requests were sent")
@@ -239,31 +254,27 @@ def _measure(
     folder: RunFolder,
     observer: Observer,
     stop: StopSwitch,
-) -> tuple[list[BenchmarkCandidate], str | None]:
-    """The candidates, and where their receive stamps came from."""
+) -> tuple[list[BenchmarkCandidate], str | None, list[str]]:
+    """The candidates, where their receive stamps came from, and what is to be said of the run."""
     cells = _flat(asked)
     deployments = {cell.cell_id: member for member in asked for cell in asked[member]}
     stop.heeded = False
     try:
-        with stopped_by_signals(stop), ExitStack() as stack:
-            engines: dict[Side, Engine] = {}
-            for side, model in models.items():
-                doing = "asking for" if model.elsewhere else "starting"
-                observer.stage(f"{doing} {model.spec.text or redact_text(model.url or '')}")
-                engines[side] = stack.enter_context(
-                    open_engine(
-                        model.spec,
-                        engine_settings(settings, model, cells, deployments),
-                        log_folder=folder.log_folder(),
-                        say=observer.stage,
-                    )
-                )
-            _tell_to_reason(settings.reasoning_wish, engines)
-            if isinstance(settings.deployment, TwoModels) and "remote" in engines:
-                engines["remote"].endpoint.visible_ends = True
+        with (
+            stopped_by_signals(stop),
+            Metering(settings.meters, folder.traces()) as metering,
+            serving(
+                settings, models, cells, deployments, folder.log_folder(), observer.stage
+            ) as engines,
+        ):
             facts = {side: engine.facts for side, engine in engines.items()}
-            plan = plan.with_engines(facts, _candidates(settings, models, asked, engines))
+            plan = plan.with_engines(facts, planned_candidates(settings, models, asked, engines))
             folder.keep_plan(plan.encoded())
+            limit = cost_limit(settings, plan.candidates[0].charges, plan.clock)
+            allowance = Allowance(settings.max_total_tokens, limit)
+            pricing = plan.candidates[0].charges.pricing(plan.clock)
+            if pricing is not None:
+                observer.costs(pricing.request_usd, settings.max_cost_usd)
             journal = folder.journal()
             stop.heeded = True
             measured = measure(
@@ -275,13 +286,48 @@ def _measure(
                 observer=observer,
                 keep_text=settings.keep_text,
                 cold=plan.cold,
-                reasoning=_reasoning_to_find(settings.reasoning_wish, engines),
-                max_total_tokens=settings.max_total_tokens,
+                reasoning=reasoning_to_find(settings.reasoning_wish, engines),
+                allowance=allowance,
+                metering=metering,
             )
+            measured = count_afterwards(measured, engines, journal, stop=stop)
     except DeploymentError as error:
-        return _unmeasured(plan, MetricResult.error(str(error))), None
+        return _unmeasured(plan, MetricResult.error(str(error))), None, []
     observer.stage("computing the metrics")
-    return measured_candidates(measured, plan, journal.finish()), stamp_source(measured)
+    finished = journal.finish()
+    candidates = measured_candidates(measured, plan, finished, folder.trace())
+    return candidates, stamp_source(measured), [] if limit is None else [limit.told()]
+
+
+@contextmanager
+def serving(
+    settings: RunSettings,
+    models: Mapping[Side, ServedModel],
+    cells: Sequence[Cell],
+    deployments: Mapping[str, Deployment],
+    log_folder: Path,
+    say: Callable[[str], None],
+) -> Iterator[dict[Side, Engine]]:
+    """The engines of all sides, ready for the cells; what was started here ends with the block.
+
+    `deployments` are those of the cells by their ids. `say` is told what is being done.
+
+    Raises DeploymentError where one cannot serve its model, or cannot do as the settings wish.
+    """
+    embed_first(cells, deployments, log_folder=log_folder, say=say)
+    with ExitStack() as stack:
+        engines: dict[Side, Engine] = {}
+        for side, model in models.items():
+            doing = "asking for" if model.elsewhere else "starting"
+            say(f"{doing} {model.spec.text or redact_text(model.url or '')}")
+            own = engine_settings(settings, model, cells, deployments)
+            engines[side] = stack.enter_context(
+                open_engine(model.spec, own, log_folder=log_folder, say=say)
+            )
+        _tell_to_reason(settings.reasoning_wish, engines)
+        if isinstance(settings.deployment, TwoModels) and "remote" in engines:
+            engines["remote"].endpoint.visible_ends = True
+        yield engines
 
 
 def _unmeasured(plan: RunPlan, why: MetricResult) -> list[BenchmarkCandidate]:
@@ -305,14 +351,14 @@ def _tell_to_reason(wish: Reasoning | None, engines: Mapping[Side, Engine]) -> N
         reasoning_fields(engine.endpoint.reasoning, engine.endpoint.manners.switch)
 
 
-def _reasoning_to_find(wish: Reasoning | None, engines: Mapping[Side, Engine]) -> bool | None:
+def reasoning_to_find(wish: Reasoning | None, engines: Mapping[Side, Engine]) -> bool | None:
     """What the answers are to be held against: of two models one may have been told nothing."""
     if wish is None or (wish.on and len(engines) > 1):
         return None
     return wish.on
 
 
-def _cells(settings: RunSettings) -> Asked:
+def asked_cells(settings: RunSettings) -> Asked:
     """The cells of each deployment with their requests: those that are named, or drawn by the seed.
 
     Of the drawn ones the first n items are measured and those after warm up; beside named ones
@@ -399,7 +445,7 @@ def _cell_id(name: str, taken: Sequence[str]) -> str:
     return cell_id
 
 
-def _candidates(
+def planned_candidates(
     settings: RunSettings,
     models: Mapping[Side, ServedModel],
     asked: Asked,
@@ -407,13 +453,14 @@ def _candidates(
 ) -> list[PlannedCandidate]:
     """The plan of each deployment; what an engine says of itself is in it once it serves."""
     facts = {side: engine.facts for side, engine in engines.items()}
+    charges = charges_of(settings, models, facts)
     return [
         PlannedCandidate.of(
             _factors(settings, member, models, facts),
             cells=tuple(cell.cell_id for cell in cells),
             sides=member.sides,
             settings=_cell_settings(settings, member, cells, engines),
-            price=settings.remote_price,
+            charges=charges,
         )
         for member, cells in asked.items()
     ]
@@ -475,7 +522,9 @@ def _cell_settings(
         "text_kept": settings.keep_text,
         "items": "drawn" if settings.items is None else "named",
         "max_total_tokens": settings.max_total_tokens,
+        **({} if settings.max_cost_usd is None else {"max_cost_usd": settings.max_cost_usd}),
         **({"protocol": protocol} if protocol is not None else {}),
+        **({} if settings.objective is None else {OBJECTIVE: settings.objective.limits}),
     }
 
 

@@ -18,11 +18,14 @@ from typing import Any, Protocol
 import msgspec
 
 from minionbench.allowance import Allowance, Pause
+from minionbench.clock import monotonic_ns, sleep_s
 from minionbench.deployments.deployment import Deployment
+from minionbench.engines.attach import AttachedEngine
 from minionbench.engines.engine import Engine, HeldMemory
 from minionbench.errors import UsageError
-from minionbench.exchange import Request, Side
+from minionbench.exchange import Outcome, Request, Side
 from minionbench.load import ClosedLoop, Load
+from minionbench.metering import Metering, watched_by
 from minionbench.meters.memory import MemoryReading, TreeMemory
 from minionbench.meters.server_metrics import Account, UnreadablePage, figures, read_page
 from minionbench.meters.vram import TreeVram, VramReading, together
@@ -31,11 +34,16 @@ from minionbench.records import Phase, RequestRecord
 from minionbench.runner import Journal, Phased, PhaseFacts, Runner, StopSwitch
 from minionbench.system.time_slice import short_time_slice
 from minionbench.transport.loop import Transport
+from minionbench.units import NS_PER_S
 from minionbench.verdict import RunFacts
 
 INTERRUPTED = "the run was interrupted"
 NOT_OURS = "the server was not started by this program"
 NO_ACCELERATOR = "the engine has no accelerator"
+CUT_CONNECTION = (Outcome.CONNECT_FAILED, Outcome.RESET, Outcome.TRUNCATED)
+ENDING_NS = 2 * NS_PER_S
+"""How long the end of an engine that cuts its connections is waited for; to write a core takes a
+while."""
 OTHER_FILES = 128
 """Open files besides the connections: libraries, journal, logs, the engine's pipes."""
 
@@ -54,11 +62,31 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     requests: tuple[Request, ...]
     calls: int = 1
     """Calls that one request is likely to make, by which the time left is told."""
+    session: int | None = None
+    """The one repeat that is measured now, where each has a session of its own, with a warm-up of
+    its own; None where one session has all repeats."""
+
+    @property
+    def measured_repeats(self) -> range:
+        """The repeats that are measured."""
+        return (
+            range(self.repeats) if self.session is None else range(self.session, self.session + 1)
+        )
+
+    @property
+    def planned(self) -> int:
+        """Requests that are measured."""
+        return len(self.measured_repeats) * len(self.requests)
 
     @property
     def total(self) -> int:
         """Requests of all repeats, warm-up included."""
-        return len(self.warmup) + self.repeats * len(self.requests)
+        return len(self.warmup) + self.planned
+
+    def first_index(self, repeat: int) -> int:
+        """Index of the first measured request of a repeat in the cell's plan."""
+        warmups = 1 if self.session is None else repeat + 1
+        return warmups * len(self.warmup) + repeat * len(self.requests)
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +116,12 @@ class Observer(Protocol):
     def plan(self, run_id: str, model: str, cells: Sequence[Cell]) -> None:
         """The run begins."""
 
+    def costs(
+        self, cost_of: Callable[[RequestRecord], float | None], most_usd: float | None
+    ) -> None:
+        """What a request costs can be told, None where it is not known; and what all of them may
+        cost, None for no limit. Not called where nothing is charged, or no price is known."""
+
     def stage(self, text: str) -> None:
         """What is being done now, in a few words."""
 
@@ -106,6 +140,11 @@ class Silent:
 
     def plan(self, run_id: str, model: str, cells: Sequence[Cell]) -> None:
         """Ignores the plan."""
+
+    def costs(
+        self, cost_of: Callable[[RequestRecord], float | None], most_usd: float | None
+    ) -> None:
+        """Ignores the costs."""
 
     def stage(self, text: str) -> None:
         """Ignores the stage."""
@@ -133,6 +172,9 @@ def measure(
     earlier: Mapping[str, Sequence[RequestRecord]] | None = None,
     max_total_tokens: int | None = None,
     reasoning: bool | None = None,
+    allowance: Allowance | None = None,
+    metering: Metering | None = None,
+    baseline: bool = True,
 ) -> list[Measured]:
     """Measures the cells on engines that serve; ends early when the switch is thrown.
 
@@ -141,16 +183,24 @@ def measure(
     `earlier` are the records that an interrupted run has left of a cell: what was measured then
     counts and is not asked again; only the warm-up is. `max_total_tokens` is the budget of the
     whole run, prompts and warm-up included. `reasoning` is whether the models were told to reason,
-    so that the answers can be held against it; None where they were told nothing.
+    so that the answers can be held against it; None where they were told nothing. `allowance` is
+    the budget in place of one of its own, where something was spent before. `metering` looks at
+    the run's meters meanwhile; with `baseline` also while the engines idle, before and after.
     """
     _allow_connections(cells)
-    allowance = Allowance(max_total_tokens)
+    allowance = allowance or Allowance(max_total_tokens)
     allowance.charge(sum(map(_trial_tokens, engines.values())))
-    deployments = (
-        deployment
-        if isinstance(deployment, Mapping)
-        else {cell.cell_id: deployment for cell in cells}
-    )
+    if allowance.cost_limit is not None:
+        for engine in engines.values():
+            if engine.facts.remote and isinstance(engine, AttachedEngine):
+                allowance.cost_limit.book_trial(engine.facts.template_tokens)
+    contexts = {side: engine.facts.context_tokens for side, engine in engines.items()}
+    deployments = {
+        cell.cell_id: _within(
+            deployment[cell.cell_id] if isinstance(deployment, Mapping) else deployment, contexts
+        )
+        for cell in cells
+    }
     gathered = {
         cell.cell_id: _Gathered(
             cell,
@@ -178,7 +228,18 @@ def measure(
         group.memory = _together([tree.reading() for s, tree in memory.items() if s in group.sides])
         group.vram = vram.reading(group.sides)
 
-    with vram, Transport() as transport, _on_a_core_of_its_own(engines), short_time_slice():
+    def in_vain() -> str | None:
+        return stop.why or _ended(watched)
+
+    with (
+        vram,
+        Transport() as transport,
+        _on_a_core_of_its_own(engines),
+        short_time_slice(),
+        watched_by(
+            metering, engines, list(gathered), in_vain, observer.stage, baseline=baseline
+        ) as watch,
+    ):
         runner = Runner(
             next(iter(deployments.values())),
             {side: engine.endpoint for side, engine in engines.items()},
@@ -202,7 +263,9 @@ def measure(
                 continue
             observer.stage(stage)
             before = _accounts(group.engines) if phase.phase == "measured" else {}
-            group.add(phase, *runner.run(phase, deployments[group.cell.cell_id]))
+            with watch.during(phase.phase, [phase.cell], phase.repeat):
+                group.add(phase, *runner.run(phase, deployments[group.cell.cell_id]))
+            _await_end(group)
             if phase.phase == "measured":
                 group.add_accounts(before, _accounts(group.engines))
                 group.add_held()
@@ -232,7 +295,7 @@ def measure(
                 engine_watched=bool(group.watched),
                 engine_ended=_ended(group.engines.values()),
                 interrupted=stop.why is not None,
-                planned_requests=group.cell.repeats * len(group.cell.requests),
+                planned_requests=group.cell.planned,
                 cold_expected=cold,
                 reasoning_asked=reasoning,
                 template_tokens=_unless_unknown(
@@ -336,12 +399,13 @@ def _order(groups: Sequence[_Gathered]) -> Iterator[tuple[str, _Gathered, Phased
     """(what to say, cell, phase) in the order in which the phases run."""
     for group in groups:
         cell = group.cell
-        if cell.warmup and len(group.left_over) < cell.repeats * len(cell.requests):
-            yield f"warming up {cell.cell_id}", group, _phase(group, "warmup", 0)
+        if cell.warmup and len(group.left_over) < cell.planned:
+            stage = f"warming up {cell.cell_id}"
+            yield stage, group, _phase(group, "warmup", cell.measured_repeats.start)
     for repeat in range(max((group.cell.repeats for group in groups), default=0)):
         for group in groups:
             cell = group.cell
-            if repeat < cell.repeats:
+            if repeat in cell.measured_repeats:
                 stage = f"{cell.cell_id}, repeat {repeat + 1} of {cell.repeats}"
                 yield stage, group, _phase(group, "measured", repeat)
 
@@ -349,7 +413,7 @@ def _order(groups: Sequence[_Gathered]) -> Iterator[tuple[str, _Gathered, Phased
 def _phase(group: _Gathered, phase: Phase, repeat: int) -> Phased:
     cell, warming = group.cell, phase == "warmup"
     drawn = cell.warmup if warming else cell.requests
-    first_index = 0 if warming else len(cell.warmup) + repeat * len(cell.requests)
+    first_index = cell.first_index(repeat) - (len(cell.warmup) if warming else 0)
     return Phased(
         cell=cell.cell_id,
         phase=phase,
@@ -365,9 +429,32 @@ def _phase(group: _Gathered, phase: Phase, repeat: int) -> Phased:
     )
 
 
+def _within(deployment: Deployment, contexts: Mapping[Side, int | None]) -> Deployment:
+    """The deployment, heeding the contexts of the engines where it knows how to."""
+    heeding = getattr(deployment, "within", None)
+    if heeding is None:
+        return deployment
+    fitted: Deployment = heeding(contexts)
+    return fitted
+
+
 def _ended(engines: Iterable[Engine]) -> str | None:
     """How the first of the engines that has ended did so; None while all serve."""
     return next((how for engine in engines if (how := engine.ended()) is not None), None)
+
+
+def _await_end(group: _Gathered) -> None:
+    """Waits a moment for an engine of ours that seems to be ending, so that it is known how.
+
+    The kernel closes the sockets of a process before its end can be seen, and the harness may be
+    done with all requests in between.
+    """
+    last = group.records[-1:]
+    if not any(call.reply.outcome in CUT_CONNECTION for r in last for call in r.calls):
+        return
+    until_ns = monotonic_ns() + ENDING_NS
+    while group.watched and not _ended(group.watched) and monotonic_ns() < until_ns:
+        sleep_s(0.01)
 
 
 def _forget_prompts(engines: Iterable[Engine]) -> str | None:

@@ -1,7 +1,8 @@
 """Records: the facts of one request as they are stored, in integer nanoseconds.
 
-A record is written once, when its request has ended, and never changed. Everything else that the
-program says about a request is derived from its record and can be derived again.
+A record is written when its request has ended, and not changed but for what can be known only
+after the run (`Reply.tokenizer_tokens`). Everything else that the program says about a request is
+derived from its record and can be derived again.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from minionbench.store import (
     RECORDS,
     RUN_ID,
     RUN_PLAN,
+    SWEEP_PLAN,
     RunFolder,
     is_running,
     read_journal,
@@ -83,6 +84,11 @@ def recover_run(which: str, output_dir: str | os.PathLike[str] | None = None) ->
         raise UsageError(
             f"Run {run_id} is one of the registry benchmark: `minionbench autobench --resume "
             f"{run_id}` goes on with it and makes its document."
+        )
+    if (folder / SWEEP_PLAN).exists() and not (folder / RUN_PLAN).exists():
+        raise UsageError(
+            f"Run {run_id} is a sweep: `minionbench sweep --resume {run_id}` goes on with it and "
+            "makes its document; ended with Ctrl-C, of what had been measured."
         )
     plan = read_plan(folder)
     # Looked at before the run's folder is taken again, which leaves the same marks as a run does.
@@ -163,7 +169,8 @@ def _candidates(
         for candidate in plan.candidates
         for cell_id in candidate.cells
     ]
-    return measured_candidates(measured, plan, folder.journal().finish()), stamp_source(measured)
+    finished, trace = folder.journal().finish(), folder.trace()
+    return measured_candidates(measured, plan, finished, trace), stamp_source(measured)
 
 
 def _measured(

@@ -1,22 +1,29 @@
 """Regrading: the stored answers of a run judged again, into a document beside the first one.
 
 A regraded document is of the same run: it keeps the run's id, its instants and all that was
-measured, and differs in `accuracy_pct` and in a note that says so. It lies in the run's own folder
-beside its records, where it is taken neither for a run of its own nor for the run's document.
+measured, and differs in `accuracy_pct`, in what follows from it, and in a note that says so. It
+lies in the run's own folder beside its records, where it is taken neither for a run of its own nor
+for the run's document.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+
+import msgspec
 
 from minionbench import __version__
 from minionbench.assembly import metric_result
 from minionbench.clock import utc_now
 from minionbench.errors import SetupError, UsageError
+from minionbench.metrics.value import skipped
+from minionbench.prices import METRIC as COST
+from minionbench.prices import Pricing
+from minionbench.prices.cost import PER_CORRECT, Costs, per_correct
 from minionbench.quality.grading.accuracy import METRIC, Judgements, LeftOut, value_of
 from minionbench.quality.grading.judgement import Grader
 from minionbench.schema import BenchmarkCandidate, BenchmarkRun, CellResult, MetricResult
@@ -109,9 +116,10 @@ def _candidate(
 ) -> BenchmarkCandidate:
     cells = tuple(_cell(cell, judged.get(cell.cell_id), said) for cell in candidate.cells)
     metrics = dict(candidate.metrics)
-    if len(cells) == 1 and METRIC in metrics and METRIC in cells[0].metrics:
-        # A candidate with a single cell has that cell's metrics.
-        metrics[METRIC] = cells[0].metrics[METRIC]
+    for name in (METRIC, PER_CORRECT):
+        if len(cells) == 1 and name in metrics and name in cells[0].metrics:
+            # A candidate with a single cell has that cell's metrics.
+            metrics[name] = cells[0].metrics[name]
     return candidate.but(cells=cells, metrics=metrics)
 
 
@@ -124,8 +132,26 @@ def _cell(cell: CellResult, judgements: Judgements | None, said: list[RegradedCe
     if judgements is not None:
         before, after = metrics.get(METRIC), metric_result(value_of(judgements))
         metrics[METRIC] = after
+        if PER_CORRECT in metrics:
+            metrics[PER_CORRECT] = _cost_of_right_answers(metrics, judgements)
         said.append(RegradedCell(cell.cell_id, before, after, _flipped(before, judgements)))
     return cell.but(records=records, metrics=metrics)
+
+
+def _cost_of_right_answers(
+    metrics: Mapping[str, MetricResult], judgements: Judgements
+) -> MetricResult:
+    """What a right answer cost, by the prices that the document holds."""
+    cost = metrics.get(COST)
+    if cost is None or cost.value is None:
+        return metrics[PER_CORRECT]
+    try:
+        pricing = msgspec.convert(cost.metadata.get("charged_by"), Pricing)
+    except (msgspec.ValidationError, UsageError) as error:
+        why = f"the document does not hold the prices by which {COST} was computed: {error}"
+        return metric_result(skipped(PER_CORRECT, why))
+    costs = Costs([one.record for one in judgements.judged], pricing)
+    return metric_result(per_correct(costs, judgements.shares()))
 
 
 def _flipped(before: MetricResult | None, judgements: Judgements) -> tuple[Flipped, ...] | None:

@@ -15,17 +15,18 @@ from typing import Any, Literal
 import msgspec
 
 from minionbench import __version__
+from minionbench.clock import ClockAnchor
 from minionbench.engines.engine import EngineFacts
 from minionbench.errors import SchemaError, SetupError, UsageError
 from minionbench.exchange import Limits, Request, Side
 from minionbench.load import ClosedLoop, Load, OpenLoop
 from minionbench.measuring import Cell
-from minionbench.prices import Price
+from minionbench.prices import Charges
 from minionbench.schema import Factors, SystemInfo
 from minionbench.store import RUN_PLAN
 from minionbench.system import GitFacts
 
-FORMAT = 2
+FORMAT = 3
 """Form of the plan; one of another form is not read."""
 CONSTANT = float("inf")
 """Burstiness of arrivals at a constant gap; JSON has no infinity, so that it is null there."""
@@ -104,8 +105,8 @@ class PlannedCandidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """What is measured."""
     settings: dict[str, Any]
     """Settings that its cells have in common, as the document shows them."""
-    price: Price | None = None
-    """Of the remote side; None where none was given."""
+    charges: Charges = Charges()
+    """By which prices its requests are charged."""
 
     @classmethod
     def of(cls, factors: Factors, **fields: Any) -> PlannedCandidate:
@@ -130,6 +131,8 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     seed: int
     git: GitFacts
     system: SystemInfo = msgspec.field(name="system_json")
+    clock: ClockAnchor | None = None
+    """By which the records' instants have a date and an hour; None where nothing asks for them."""
     engines: dict[Side, EngineFacts] = {}
     """What serves each side; nothing while no engine serves yet."""
     candidates: tuple[PlannedCandidate, ...]
@@ -141,7 +144,8 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @classmethod
     def drawn(cls, cells: Sequence[Cell], system: SystemInfo, **fields: Any) -> RunPlan:
         """The plan of a run before its engines serve."""
-        return cls(system=system, cells=tuple(map(PlannedCell.of, cells)), **fields)
+        planned = tuple(map(PlannedCell.of, cells))
+        return cls(system=system, cells=planned, clock=ClockAnchor.now(), **fields)
 
     def with_engines(
         self, engines: Mapping[Side, EngineFacts], candidates: Sequence[PlannedCandidate]

@@ -15,7 +15,11 @@ from minionbench.engines.remote import RemoteModel
 from minionbench.errors import UsageError
 from minionbench.exchange import Reasoning
 from minionbench.load import ClosedLoop, Load
+from minionbench.meters.power.meter import PowerSettings
+from minionbench.metrics.slo import Objective
 from minionbench.prices import Price
+from minionbench.prices.electricity import check_electricity
+from minionbench.prices.limit import check_most_usd
 from minionbench.protocols.hybrid import Hybrid, Protocols
 from minionbench.workloads.workload import Workload
 
@@ -45,7 +49,13 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     remote_model: RemoteModel | str | None = None
     """The model of the remote side, where the deployment itself names none."""
     remote_price: Price | None = None
-    """What the remote model's tokens cost; None where that is not known."""
+    """What the remote model's tokens cost; None for what the table or the catalogue has."""
+    prices: Path | None = None
+    """File with a table of prices, which goes before the catalogue."""
+    max_cost_usd: float | None = None
+    """What all calls of the remote model may cost, warm-up included; None for no limit."""
+    electricity_usd_per_kwh: float | None = None
+    """What electricity costs here; None where energy is not to be turned into money."""
     max_total_tokens: int | None = None
     """Most tokens of prompts and answers together, warm-up included; None for no limit."""
     num_requests: int = DEFAULT_REQUESTS
@@ -58,10 +68,14 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How often each item is asked."""
     seed: int = 0
     load: Load = ClosedLoop()
+    objective: Objective | None = None
+    """What a good request is, for goodput and attainment; None for no such thing."""
     engine: EngineSettings = EngineSettings()
     """How the model is served; in a hybrid, the local one, and an embedded one on either side."""
     remote_engine: EngineSettings | None = None
     """How the remote model of a hybrid is reached; None for as the local one."""
+    meters: PowerSettings = PowerSettings()
+    """Which meters of power are looked at."""
     keep_text: bool = True
     output_dir: Path | None = None
     dry_run: bool = False
@@ -85,6 +99,15 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         ):
             if limit is not None and limit < 1:
                 raise UsageError(f"The {name} is {limit}; it must be at least 1")
+        if self.max_cost_usd is not None:
+            check_most_usd(self.max_cost_usd)
+            if not any("remote" in member.sides for member in self.members):
+                raise UsageError(
+                    "A limit on the cost (--max-cost) goes with a remote model: what runs here "
+                    "costs nothing; leave it out"
+                )
+        if self.electricity_usd_per_kwh is not None:
+            check_electricity(self.electricity_usd_per_kwh)
         if self.reasoning is False and (self.reasoning_effort or self.reasoning_budget):
             raise UsageError("Reasoning is switched off: it has neither effort nor budget")
 

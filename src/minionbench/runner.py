@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from minionbench.allowance import Allowance
+from minionbench.allowance import Allowance, Reserved
 from minionbench.clock import monotonic_ns, process_cpu_ns
 from minionbench.deployments.deployment import Deployment
 from minionbench.exchange import (
@@ -134,8 +134,8 @@ class _Active:
         self.calls: list[Call] = []
         """Every call so far; its reply stands at the same place of `replies`."""
         self.replies: list[Reply | None] = []
-        self.reserved: list[int] = []
-        """Tokens set aside for each call."""
+        self.reserved: list[Reserved] = []
+        """What is set aside for each call."""
         self.counted: list[int | None] = []
         """Tokens of each call's prompt by the reference tokenizer; None where it is not known."""
         self.relieved = False
@@ -233,8 +233,7 @@ class _PhaseRun:
         self._unwritten: deque[RequestRecord] = deque()
         self._allowance = runner._allowance
         # A budget has to know what the answer took before the next request may go.
-        budget = self._allowance.max_total_tokens
-        self._early = deployment.asks_once and budget is None
+        self._early = deployment.asks_once and not self._allowance.keeps_budget
         self._failures_in_a_row = 0
         self._timeouts_in_a_row = 0
         streams = phase.load.concurrency if isinstance(phase.load, ClosedLoop) else 1
@@ -352,25 +351,25 @@ class _PhaseRun:
             planned_ns = max(self._allowance.clear_ns(call.side, planned_ns) for call in calls)
         self._submit(_Active(index, request, plan, planned_ns), calls, reserved, planned_ns)
 
-    def _reserve(self, calls: tuple[Call, ...], request: Request) -> list[int] | None:
-        """Tokens set aside for each of the calls; None where the budget has no room for all."""
+    def _reserve(self, calls: tuple[Call, ...], request: Request) -> list[Reserved] | None:
+        """What is set aside for each of the calls; None where a budget has no room for all."""
         endpoints = self.runner._endpoints
-        reserved: list[int] = []
+        reserved: list[Reserved] = []
         for call in calls:
             counted = _counted(call, request)
-            tokens = self._allowance.reserve(call, endpoints[call.side], counted)
-            if tokens is None:
-                self._allowance.release(sum(reserved))
+            aside = self._allowance.reserve(call, endpoints[call.side], counted)
+            if aside is None:
+                self._allowance.release(reserved)
                 self._closed = self._allowance.exhausted
                 return None
-            reserved.append(tokens)
+            reserved.append(aside)
         return reserved
 
     def _submit(
-        self, active: _Active, calls: tuple[Call, ...], reserved: list[int], planned_ns: int
+        self, active: _Active, calls: tuple[Call, ...], reserved: list[Reserved], planned_ns: int
     ) -> None:
         runner = self.runner
-        for call, tokens in zip(calls, reserved, strict=True):
+        for call, aside in zip(calls, reserved, strict=True):
             endpoint = runner._endpoints[call.side]
             active.counted.append(_counted(call, active.request))
             if endpoint.unique_prefix:
@@ -381,7 +380,7 @@ class _PhaseRun:
             self._of_sending[sending] = (active, len(active.calls))
             active.calls.append(call)
             active.replies.append(None)
-            active.reserved.append(tokens)
+            active.reserved.append(aside)
         active.batch = active.waiting = len(calls)
 
     def _read(self, sending: Sending) -> None:
@@ -427,7 +426,7 @@ class _PhaseRun:
         self._submit(active, calls, reserved, planned_ns)
 
     def _settle(self, active: _Active, place: int, reply: Reply) -> None:
-        """Books a call's tokens; a server that will answer nothing more closes the phase."""
+        """Books what a call took; a server that will answer nothing more closes the phase."""
         before = self._allowance.exhausted
         self._allowance.settle(
             active.calls[place], reply, active.reserved[place], active.counted[place]
@@ -456,9 +455,9 @@ class _PhaseRun:
         self, active: _Active, replies: tuple[Reply, ...], answer: Answer | None
     ) -> RequestRecord:
         keep_text = self.runner._keep_text
-        failed = [reply for reply in replies if reply.outcome is not Outcome.OK]
+        failed = _decisive(active, replies, answer)
         outcome, failure = Outcome.OK, None
-        if failed and (answer is None or answer.text is None):
+        if failed:
             outcome, failure = failed[-1].outcome, failed[-1].failure
         elif answer is None:
             why = self.given_up or self._closed or "cut"
@@ -540,18 +539,49 @@ def with_unique_prefix(call: Call) -> Call:
     return msgspec.structs.replace(call, messages=(marked, *others))
 
 
+def _decisive(active: _Active, replies: tuple[Reply, ...], answer: Answer | None) -> list[Reply]:
+    """The failed replies for which a request has no answer; none where it has one, or where the
+    models themselves came to none.
+
+    A plan that gives up on a failed call ends with it. One that goes on, and is then told by a
+    model that there is no answer, abstains; but where every call of a side failed, what the models
+    made of that is no result of theirs.
+    """
+    if answer is not None and answer.text is not None:
+        return []
+    pairs = list(zip(active.calls, replies, strict=True))
+    failed = [(call.side, reply) for call, reply in pairs if reply.outcome is not Outcome.OK]
+    if answer is None or any(r.outcome is not Outcome.OK for r in replies[-active.batch :]):
+        return [reply for _, reply in failed]
+    answered = {call.side for call, reply in pairs if reply.outcome is Outcome.OK}
+    return [reply for side, reply in failed if side not in answered]
+
+
 def _latest_end_ns(replies: Sequence[Reply]) -> int:
     return max(reply.end_ns for reply in replies if reply.end_ns is not None)
+
+
+@contextmanager
+def collector_relieved() -> Iterator[None]:
+    """Keeps what is there already out of the garbage collector's sight until the end of the block.
+
+    For many phases in a row: looking through all modules before each costs more than a phase's
+    preparation.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
     """Keeps the garbage collector from stopping the loop; it runs between phases instead."""
     gc.collect()
-    gc.freeze()
     gc.disable()
     try:
         yield
     finally:
         gc.enable()
-        gc.unfreeze()

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from minionbench.clock import ClockAnchor
 from minionbench.deployments.deployment import Deployment
 from minionbench.deployments.single import Local, Remote
-from minionbench.engines.catalog import ModelSpec
-from minionbench.engines.engine import MAX_SLOTS, EngineSettings
+from minionbench.engines.catalog import ModelSpec, refuse_key
+from minionbench.engines.engine import MAX_SLOTS, EngineFacts, EngineSettings
 from minionbench.engines.families import pick
 from minionbench.engines.keys import look_up
 from minionbench.engines.providers import providers
@@ -18,6 +19,10 @@ from minionbench.errors import DeploymentError, UsageError
 from minionbench.exchange import Request, Side
 from minionbench.load import ClosedLoop
 from minionbench.measuring import Cell
+from minionbench.prices import Charges, RemoteName
+from minionbench.prices.finding import find_charges
+from minionbench.prices.limit import CostLimit
+from minionbench.prices.table import read_prices
 from minionbench.protocols.catalog import protocol_name
 from minionbench.protocols.hybrid import TwoModels
 from minionbench.run_settings import RunSettings
@@ -138,6 +143,57 @@ def engine_settings(
     return msgspec.structs.replace(engine, slots=min(slots, MAX_SLOTS) if jobs else slots)
 
 
+def charges_of(
+    settings: RunSettings, models: Mapping[Side, ServedModel], facts: Mapping[Side, EngineFacts]
+) -> Charges:
+    """By which prices the run is charged.
+
+    `facts` are those of the engines that serve already: a server by its URL may be asked for
+    whatever model it has.
+
+    Raises UsageError for a table of prices that cannot be read.
+    """
+    table = None if settings.prices is None else read_prices(settings.prices)
+    charges = Charges()
+    model = models.get("remote")
+    if model is not None:
+        spec = model.spec
+        name = spec.name or (facts["remote"].model if "remote" in facts else None)
+        own = providers().by_name.get(spec.provider) if spec.remote else None
+        if name is None and settings.remote_price is None:
+            charges = Charges(why_none="the server has not said which model it has")
+        else:
+            charges = find_charges(
+                RemoteName(spec.provider if spec.remote else None, name or "the server's model"),
+                named=spec.text or name or "",
+                given=settings.remote_price,
+                table=table,
+                base_url=model.url,
+                elsewhere=model.elsewhere,
+                own_address=own is None or (model.url or own.url()) == own.base_url,
+            )
+    return msgspec.structs.replace(
+        charges, electricity_usd_per_kwh=settings.electricity_usd_per_kwh
+    )
+
+
+def cost_limit(
+    settings: RunSettings, charges: Charges, clock: ClockAnchor | None = None
+) -> CostLimit | None:
+    """The limit on what the run may cost; None where there is none.
+
+    Raises UsageError where there is no price to keep it by.
+    """
+    if settings.max_cost_usd is None:
+        return None
+    pricing = charges.pricing(clock or ClockAnchor.now())
+    if pricing is None:
+        raise UsageError(
+            f"No limit on the cost (--max-cost) can be kept: {charges.why_none or 'no price'}"
+        )
+    return CostLimit(settings.max_cost_usd, pricing)
+
+
 def named(models: Mapping[Side, ServedModel]) -> str:
     """The models of all sides in a few words."""
     return " with ".join(_words(models))
@@ -228,6 +284,8 @@ def _far_side(settings: RunSettings, deployment: TwoModels) -> ServedModel:
 def _one_name(remote: Remote, chosen: RemoteModel | str | None) -> str | None:
     text = chosen.text if isinstance(chosen, RemoteModel) else chosen
     if text is not None and remote.model not in (None, text):
+        refuse_key(text)
+        refuse_key(remote.model)
         raise UsageError(f"Both {remote.model} and {text} are named; one is measured at a time")
     return text or remote.model
 

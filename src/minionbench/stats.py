@@ -92,7 +92,7 @@ def binomial_cdf(k: int, n: int, p: float) -> float:
 
 
 @lru_cache(maxsize=256)
-def student_quantile(p: float, degrees: int) -> float:
+def student_quantile(p: float, degrees: float) -> float:
     """The value that Student's t with so many degrees of freedom stays below with probability p.
 
     For 0.5 ≤ p < 1.

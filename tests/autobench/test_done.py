@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from minionbench.autobench.done import BLOCK, DONE, Finished, keep, read_done
+from minionbench.autobench.done import DONE, Finished, keep, read_done
 from minionbench.errors import SchemaError, SetupError
+from minionbench.store.line_file import BLOCK
 from tests.documents import candidate, cell
 
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from minionbench.autobench import Procedure, run_benchmark
+from minionbench.autobench import Procedure, budget, run_benchmark
 from minionbench.autobench.outcome import RULES_OF_QUALITY
 from minionbench.autobench.turn import machine_to_itself
+from minionbench.clock import monotonic_ns
 from minionbench.engines.catalog import ModelSpec, open_engine
 from minionbench.engines.engine import EngineSettings
 from minionbench.errors import SetupError, UsageError
@@ -24,6 +25,7 @@ from minionbench.names import REGISTRY_METRICS
 from minionbench.records import RequestRecord
 from minionbench.schema import BenchmarkRun
 from minionbench.store import list_runs, read_records
+from minionbench.units import NS_PER_S
 from tests.autobench.support import (
     QUICK,
     Acting,
@@ -42,7 +44,7 @@ from training.gguf_file import write_random_gguf
 
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A state directory, and with it a lock, for each test."""
+    """A state directory for each test."""
     monkeypatch.setenv("MILTON_STATE_DIR", str(tmp_path / "state"))
 
 
@@ -132,6 +134,16 @@ def test_only_the_versions_that_are_named_are_measured(random_model: Path, tmp_p
     assert "Only v2 of its 2 models." in outcome.run.metadata.notes
     with pytest.raises(UsageError, match="no version v3"):
         measured(path, tmp_path, only=["v3"])
+
+
+def test_pointwise_orders_by_what_the_embedded_engine_tells_of_its_tokens(tmp_path: Path) -> None:
+    path = registry(tmp_path, entry("ref", "reference/q4_0"))
+    asked = Procedure(metrics=("retrieval_score",), queries=1, reranking="pointwise")
+    (model,) = measured(path, tmp_path, asked).run.candidates
+    score = model.retrieval_score
+    assert score.status == "ok"
+    assert score.metadata["settings"]["relevance"] == "log-probabilities of Yes and No"
+    assert score.metadata["repairs"]["unread"] == 0
 
 
 def test_the_models_of_the_program_itself_have_names(tmp_path: Path) -> None:
@@ -284,24 +296,28 @@ def test_a_model_that_grows_over_its_memory_limit_fails_alone(
 
 
 def test_a_model_that_uses_up_its_budget_keeps_what_it_has(
-    random_model: Path, tmp_path: Path
+    random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model of random weights never ends its answer by itself."""
+    # The hour passes at once when three requests have been answered, however long they took.
+    passed_ns = [0]
+    monkeypatch.setattr(budget, "monotonic_ns", lambda: monotonic_ns() + passed_ns[0])
     path = registry(tmp_path, entry("v1", random_model))
     endless = Procedure(
         metrics=("latency_ms", "cove_pass_rate"),
         num_requests=2,
         repeats=100_000,
         cove_pairs=6,
-        budget_s=4,
+        budget_s=3_600,
     )
-    outcome = measured(path, tmp_path, endless)
+    an_hour = Acting(3, lambda: passed_ns.append(passed_ns.pop() + 3_600 * NS_PER_S))
+    outcome = measured(path, tmp_path, endless, observer=an_hour)
     (model,) = outcome.run.candidates
     assert model.latency_ms.status == "ok"
-    assert "budget of 4 s was used up" in str(model.latency_ms.metadata["cut_short"])
-    assert "budget of 4 s was used up after 0 of" in why(model, "cove_pass_rate")
+    assert "budget of 1 h was used up" in str(model.latency_ms.metadata["cut_short"])
+    assert "budget of 1 h was used up after 0 of" in why(model, "cove_pass_rate")
     assert "incomplete" in {reason.rule for reason in model.cells[0].verdict.reasons}
     assert outcome.run.metadata.finished is True
+    assert 3 <= len(kept(tmp_path, outcome.run.metadata.run_id)) < 10
 
 
 def test_a_budget_that_does_not_even_cover_the_start_skips_the_model(
@@ -429,7 +445,8 @@ def test_two_runs_never_share_the_machine(random_model: Path, tmp_path: Path) ->
     with machine_to_itself("measuring something"), pytest.raises(SetupError) as caught:
         measured(path, tmp_path)
     assert caught.value.exit_code == 3
-    assert f"process {os.getpid()}, measuring something" in str(caught.value)
+    assert f"process {os.getpid()} of user " in str(caught.value)
+    assert ", measuring something, since 2" in str(caught.value)
     assert list_runs(tmp_path / "runs") == []
     assert measured(path, tmp_path).run.candidates[0].latency_ms.status == "ok"
 

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from minionbench.cli import doctor
+from minionbench.meters.power.meter import PowerSettings
 from tests.cli.calling import call
 from tests.engines import hub
 from tests.engines.servers import Ollama, Routes, listing, server, shown
 from tests.engines.support import http_server
 from tests.meters import nvml
+from tests.power_curve import Curve, Powercap
 
 
 def look(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str]]:
@@ -65,6 +67,50 @@ def test_a_table_of_providers_that_is_none_is_a_note(
     found = look(capsys)["table"]
     assert found["state"] == "note"
     assert "mine.toml: the provider openai is not described right" in found["found"]
+
+
+PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PROXY_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.mark.usefixtures("no_proxies")
+def test_proxies_in_force_are_told_without_their_passwords(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert look(capsys)["proxy"]["found"] == "none: servers elsewhere are reached directly"
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:hunter2@proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "intranet.example,10.0.0.0/8,http://you:hunter3@odd.example")
+    result = call(capsys, "doctor", "--format", "json")
+    found = {finding["name"]: finding for finding in json.loads(result.out)}
+    assert found["for https://"]["found"] == "http://…@proxy.example:3128, by HTTPS_PROXY"
+    assert "for http://" not in found
+    direct = found["without a proxy"]["found"]
+    assert direct.startswith("this machine, and what NO_PROXY names: intranet.example,10.0.0.0/8")
+    assert not any(word in result.out + result.err for word in ("hunter2", "hunter3", "me:"))
+    monkeypatch.setenv("all_proxy", "http://other.example:1")
+    monkeypatch.delenv("NO_PROXY")
+    found = look(capsys)
+    assert found["for http://"]["found"] == "http://other.example:1, by all_proxy"
+    assert found["without a proxy"]["found"] == "this machine"
+
+
+@pytest.mark.usefixtures("no_proxies")
+def test_a_proxy_that_cannot_be_spoken_to_is_a_note(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:hunter2@proxy.example:1080")
+    result = call(capsys, "doctor", "--format", "json")
+    found = {finding["name"]: finding for finding in json.loads(result.out)}
+    for scheme in ("http", "https"):
+        assert found[f"for {scheme}://"]["state"] == "note"
+        assert "SOCKS" in found[f"for {scheme}://"]["found"]
+    assert "hunter2" not in result.out + result.err
 
 
 def test_a_folder_that_cannot_be_written_is_missing(
@@ -214,3 +260,27 @@ def test_a_server_for_safetensors_is_looked_for(
     (tmp_path / "python").write_text("#!/bin/sh\necho torch\n")
     (tmp_path / "python").chmod(0o755)
     assert doctor.hugging_face_server().advice == "install torch beside it"
+
+
+def test_each_meter_is_there_or_says_what_it_lacks(tmp_path: Path) -> None:
+    tree = Powercap(tmp_path / "powercap")
+    tree.zone("intel-rapl:0", "package-0", Curve([10.0]))
+    wanted = PowerSettings(powercap=tree.root, hwmon=tmp_path / "none", drm=tmp_path / "none")
+    found = {finding.name: finding for finding in doctor.power_meters(wanted)}
+    assert found["RAPL"].state == "ok"
+    assert found["RAPL"].found == "measured, 1 µJ, about every 1 ms (package-0)"
+    assert found["AMD GPU"].state == "note"
+    (tree.root / "intel-rapl:0" / "energy_uj").unlink()
+    gone = {finding.name: finding for finding in doctor.power_meters(wanted)}
+    assert gone["RAPL"].state == "note"
+    assert "cannot be read" in gone["RAPL"].found
+    if "energy" in gone:  # no other meter is on the machine that runs this
+        assert "--meter-command" in str(gone["energy"].advice)
+
+
+def test_a_meter_that_is_named_is_tried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = call(capsys, "doctor", "--meter-command", str(tmp_path / "none"), "--format", "json")
+    assert done.code == 1
+    (wall,) = [row for row in json.loads(done.out) if row["group"] == "Meters of power"]
+    assert wall["state"] == "missing"
+    assert "cannot be started" in wall["found"]

@@ -128,7 +128,14 @@ def test_every_flag_reaches_the_settings() -> None:
         [
             *("--server", "vllm", "--port", "0", "--ipv6", "also", "--slots", "3"),
             *("--model", "a,reasoning=always,default=true,shown=hidden,context=100,output=50"),
-            *("--model", "b,installed=false,thinking=budget", "--seed", "7", "--spin-us", "0"),
+            *(
+                "--model",
+                "b,installed=false,thinking=budget,pace=1.5",
+                "--seed",
+                "7",
+                "--spin-us",
+                "0",
+            ),
             *("--prefill-speed", "1000", "--decode-speed", "50", "--ttft-ms", "3"),
             *("--noise", "0.1", "--no-cache", "--no-usage", "--requests-per-minute", "9"),
             *("--tokens-per-minute", "8", "--quota-tokens", "7", "--fault", "reset=3@0.5"),
@@ -141,6 +148,7 @@ def test_every_flag_reaches_the_settings() -> None:
     assert (first.name, first.reasoning, first.reasons_by_default) == ("a", "always", True)
     assert (first.shown, first.context_tokens, first.max_output_tokens) == ("hidden", 100, 50)
     assert (second.installed, second.thinking) == (False, "budget")
+    assert (first.pace, second.pace) == (1.0, 1.5)
     assert settings.timing == Speeds(
         prefill_tokens_per_s=1000, decode_tokens_per_s=50, start_ms=3, noise=0.1
     )

@@ -454,3 +454,15 @@ def test_reasoning_is_asked_for_in_the_servers_form() -> None:
     attached.set_reasoning(Reasoning(on=True))
     assert attached.endpoint.manners.switch == "enable_thinking"
     assert attached.endpoint.reasoning == Reasoning(on=True)
+
+
+def test_the_embedded_engines_server_counts_the_tokens_of_a_text(
+    engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert engine.endpoint.key is not None
+    monkeypatch.setenv(KEY, engine.endpoint.key.reveal())
+    attached = attach(engine.endpoint.base_url, None, EngineSettings(api_key_env=KEY))
+    assert attached.facts.name == "llama.cpp"
+    assert attached.count_tokens("") == 0
+    one, two = attached.count_tokens("qx"), attached.count_tokens("qxqx")
+    assert one is not None and two == 2 * one, "no mark of a beginning or an end is counted"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from minionbench import clock
 from minionbench.engines import probe
-from minionbench.engines.probe import ProbeError, ask, ask_lines
+from minionbench.engines.probe import Conversation, ProbeError, ask, ask_lines
 from minionbench.errors import DeploymentError
 from minionbench.exchange import Secret
 from minionbench.transport.http import Url
@@ -326,3 +326,49 @@ def test_a_secret_that_is_quoted_in_an_answer_of_lines_is_not_repeated() -> None
     with raw_server(quote) as url:
         lines = list(ask_lines(Url(url), "/", {}, key=Secret(KEY), idle_s=PATIENCE_S))
     assert lines == ["…\n".encode(), "…".encode()]
+
+
+def test_the_answers_of_a_conversation_come_in_the_order_of_its_questions() -> None:
+    pages = {f"/v1/{n}": (200, str(n).encode()) for n in range(5)} | {"/v1/bad": (500, b"oh")}
+    with (
+        http_server(pages) as (url, seen),
+        Conversation(
+            Url(f"{url}/v1"), key=Secret("abcdefgh"), timeout_s=PATIENCE_S
+        ) as conversation,
+    ):
+        targets = [*(f"/{n}" for n in range(5)), "/bad", "/0"]
+        answers = list(conversation.answers((target, None) for target in targets))
+        assert [answer.status for answer in answers] == [200] * 5 + [500, 200]
+        assert b"".join(answer.body for answer in answers) == b"01234oh0"
+        assert conversation.asked_ns > 0
+    assert {headers.get("Authorization") for headers in seen} == {"Bearer abcdefgh"}
+
+
+def test_the_next_question_is_on_its_way_before_the_last_answer_is_given_out() -> None:
+    asked: list[int] = []
+
+    def questions() -> Iterator[tuple[str, None]]:
+        for number in range(3):
+            asked.append(number)
+            yield "/v1/models", None
+
+    with (
+        http_server({"/v1/models": (200, b"{}")}) as (url, _),
+        Conversation(Url(url), timeout_s=PATIENCE_S) as conversation,
+    ):
+        answers = conversation.answers(questions())
+        assert asked == []
+        next(answers)
+        assert asked == [0, 1]
+        next(answers)
+        assert asked == [0, 1, 2]
+        next(answers)
+        assert next(answers, None) is None
+
+
+def test_a_conversation_with_nobody_is_told() -> None:
+    with (
+        Conversation(Url(f"http://127.0.0.1:{closed_port()}"), timeout_s=PATIENCE_S) as talk,
+        pytest.raises(ProbeError, match="refused"),
+    ):
+        next(talk.answers([("/", None)]))

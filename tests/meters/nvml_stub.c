@@ -6,12 +6,16 @@
  *   gpu NAME BYTES                          a device, the first one is number 0
  *   compute GPU PID BYTES INSTANCE          a process that computes; BYTES -1 is "not available"
  *   graphics GPU PID BYTES INSTANCE         a process that draws
+ *   energy GPU MILLIJOULES                  its counter; a GPU without such a line has none
+ *   power GPU MILLIWATTS                    its power, as the plain query tells it, likewise
+ *   instant GPU MILLIWATTS                  its power at the instant, likewise
+ *   counter CODE | watts CODE               the calls for energy and for power fail
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SUCCESS = 0, INVALID = 2, TOO_SMALL = 7 };
+enum { SUCCESS = 0, INVALID = 2, NOT_SUPPORTED = 3, TOO_SMALL = 7, POWER_INSTANT = 186 };
 
 typedef struct {
     unsigned pid;
@@ -118,6 +122,72 @@ int nvmlDeviceGetMemoryInfo(void *handle, memory_t *memory)
     memset(memory, 0, sizeof *memory);
     memory->total = device_of(handle).total;
     return SUCCESS;
+}
+
+typedef struct {
+    unsigned field, scope;
+    long long timestamp, latency;
+    unsigned type, result;
+    union {
+        double real;
+        unsigned whole;
+        unsigned long long large;
+    } value;
+} field_t;
+
+struct figure {
+    unsigned long device;
+    unsigned long long value;
+};
+
+static int the_figure(const char *rest, void *wanted)
+{
+    struct figure *figure = wanted;
+    unsigned long device;
+    unsigned long long value;
+    if (sscanf(rest, "%lu %llu", &device, &value) != 2 || device + 1 != figure->device)
+        return 0;
+    figure->value = value;
+    return 1;
+}
+
+/* A figure of a device, unless the calls of a kind fail. */
+static int figure_of(const char *kind, const char *failing, void *handle, unsigned long long *value)
+{
+    struct figure figure = {(unsigned long)handle, 0};
+    int refused = lines(failing, code, NULL);
+    if (refused)
+        return refused;
+    if (!lines(kind, the_figure, &figure))
+        return NOT_SUPPORTED;
+    *value = figure.value;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetTotalEnergyConsumption(void *handle, unsigned long long *millijoules)
+{
+    return figure_of("energy", "counter", handle, millijoules);
+}
+
+int nvmlDeviceGetPowerUsage(void *handle, unsigned *milliwatts)
+{
+    unsigned long long value = 0;
+    int refused = figure_of("power", "watts", handle, &value);
+    *milliwatts = (unsigned)value;
+    return refused;
+}
+
+int nvmlDeviceGetFieldValues(void *handle, int count, field_t *fields)
+{
+    int refused = lines("watts", code, NULL);
+    for (int i = 0; i < count && !refused; i++) {
+        unsigned long long value = 0;
+        fields[i].result = NOT_SUPPORTED;
+        if (fields[i].field == POWER_INSTANT)
+            fields[i].result = (unsigned)figure_of("instant", "watts", handle, &value);
+        fields[i].value.whole = (unsigned)value;
+    }
+    return refused;
 }
 
 struct listing {

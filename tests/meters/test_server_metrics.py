@@ -12,6 +12,7 @@ from minionbench.meters.server_metrics import (
     Account,
     Histogram,
     UnreadablePage,
+    cache_share,
     figures,
     read_page,
 )
@@ -193,3 +194,39 @@ def test_a_quantile_lies_between_its_bounds(values: list[float], q: float) -> No
     above, up_to = found
     true = sorted(values)[max(0, math.ceil(q * len(values)) - 1)]
     assert above <= true <= up_to
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'vllm:kv_cache_usage_perc{engine="0",model_name="m"} 0.25',
+        'vllm:gpu_cache_usage_perc{model_name="m"} 0.25',
+        'sglang:token_usage{engine_type="unified",model_name="m",tp_rank="0"} 0.25',
+        "llamacpp:kv_cache_usage_ratio 0.25",
+    ],
+)
+def test_the_use_of_the_cache_is_found_among_everything_else(line: str) -> None:
+    page = vllm(3, prompt=9).replace("vllm:kv_cache", "other:kv_cache")
+    assert cache_share(page, "m") is None
+    assert cache_share(page + "# TYPE x gauge\n" + line + "\n", "m") == 0.25
+    assert cache_share(line, "m") == 0.25
+
+
+def test_of_several_workers_the_fullest_counts_and_other_models_do_not() -> None:
+    page = (
+        'vllm:kv_cache_usage_perc{engine="0",model_name="m"} 0.25\n'
+        'vllm:kv_cache_usage_perc{engine="1",model_name="m"} 0.5\n'
+        'vllm:kv_cache_usage_perc{engine="0",model_name="n"} 0.9\n'
+    )
+    assert cache_share(page, "m") == 0.5
+    assert cache_share(page) == 0.9
+
+
+@pytest.mark.parametrize("told", ["NaN", "1.5", "-0.1", "+Inf", "x", "", '0.2" 3'])
+def test_what_is_no_share_of_a_cache_is_none(told: str) -> None:
+    assert cache_share(f"sglang:token_usage {told}\n") is None
+    assert cache_share(f"sglang:token_usage {told}\nsglang:token_usage 0.5\n") is None
+
+
+def test_a_name_that_only_begins_alike_is_another_one() -> None:
+    assert cache_share("sglang:token_usage_total 0.5\n# sglang:token_usage 0.5\n") is None

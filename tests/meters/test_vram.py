@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from minionbench.meters import vram
+from minionbench.meters.nvml import NO_DEVICE, NO_DRIVER, NOT_INSTALLED, gpus
 from minionbench.meters.vram import VramReading, together
 from tests.meters import nvml
 from tests.meters.nvml import MB
@@ -15,7 +16,8 @@ from tests.meters.nvml import MB
 HEAD = """
 import json, os, subprocess, sys
 import msgspec
-from minionbench.meters.vram import TreeVram, gpus
+from minionbench.meters.nvml import gpus
+from minionbench.meters.vram import TreeVram
 
 def say(*lines):
     with open(os.environ["NVML_STUB"], "w") as file:
@@ -218,9 +220,9 @@ print(json.dumps(gpus()))
 
 
 def test_a_driver_without_a_gpu_says_so(looked: Any) -> None:
-    assert looked("say('')\nprint(json.dumps(gpus()))") == [[], "999.1", vram.NO_DEVICE]
+    assert looked("say('')\nprint(json.dumps(gpus()))") == [[], "999.1", NO_DEVICE]
     reading = looked("say('')\nwatch = TreeVram(me)\nwatch.sample()\ntell(watch.reading())")
-    assert reading["reason"] == vram.NO_DEVICE
+    assert reading["reason"] == NO_DEVICE
 
 
 WITHOUT_THE_PACKAGE = "import sys; sys.modules['pynvml'] = None\n"
@@ -231,12 +233,12 @@ def test_without_the_package_a_driver_that_is_there_is_worth_installing_it_for(
 ) -> None:
     program = WITHOUT_THE_PACKAGE + HEAD + "say(A)\ntell(TreeVram(me).reading())"
     env = nvml.environment(library, tmp_path / "said")
-    assert nvml.run(program, env)["reason"] == vram.NOT_INSTALLED
+    assert nvml.run(program, env)["reason"] == NOT_INSTALLED
     empty = tmp_path / "empty"
     empty.mkdir()
-    if vram.gpus().reason == vram.NO_DRIVER:
+    if gpus().reason == NO_DRIVER:
         env = nvml.environment(empty, tmp_path / "said")
-        assert nvml.run(program, env)["reason"] == vram.NO_DRIVER
+        assert nvml.run(program, env)["reason"] == NO_DRIVER
 
 
 def test_engines_are_added_up_and_one_that_is_unknown_leaves_all_unknown() -> None:

@@ -142,3 +142,22 @@ def test_an_account_tells_means_per_request_and_the_protocols_own_counts() -> No
     assert told["time_s"]["requests"] == 2
     assert told["harness_s_per_call"] == pytest.approx(0.001)
     assert account([warm]) == {}
+
+
+def test_what_the_end_of_a_run_cut_off_is_in_no_mean_of_the_account() -> None:
+    usage = Usage(prompt_tokens=10, completion_tokens=2)
+    whole = msgspec.structs.replace(
+        of(call("remote", 0, 1, 10, usage=usage), call("remote", 10, 11, 20, usage=usage)),
+        tally={"rounds": 2},
+    )
+    cut = msgspec.structs.replace(
+        of(call("remote", 0, 1, 5)), outcome=Outcome.CUT, tally={"rounds": 1}
+    )
+    unsent = msgspec.structs.replace(of(), outcome=Outcome.NOT_SENT)
+    told = account([whole, cut, unsent])
+    assert (told["requests"], told["cut_off"]) == (1, 2)
+    assert told["calls"] == {"remote": 2}
+    assert told["tokens"]["remote"]["prompt_tokens"] == 20
+    assert told["tally"] == {"rounds": 2}
+    assert "cut_off" not in account([whole])
+    assert account([cut]) == {"cut_off": 1}

@@ -25,11 +25,22 @@ BETTER = {
     "output_tokens_per_sec": "higher",
     "requests_per_sec": "higher",
     "goodput_per_sec": "higher",
+    "slo_attainment_pct": "higher",
     "peak_ram_mb": "lower",
     "peak_vram_mb": "lower",
     "energy_wh": "lower",
+    "energy_wh_per_request": "lower",
+    "energy_wh_per_good_request": "lower",
     "energy_j_per_token": "lower",
+    "idle_power_w": "lower",
+    "energy_above_idle_wh": "lower",
     "cost_usd": "lower",
+    "cost_usd_per_million_tokens": "lower",
+    "cost_usd_per_correct": "lower",
+    "electricity_cost_usd": "lower",
+    "electricity_cost_usd_per_million_tokens": "lower",
+    "remote_energy_wh": "lower",
+    "remote_energy_wh_per_request": "lower",
     "accuracy_pct": "higher",
     "cove_pass_rate": "higher",
     "retrieval_score": "higher",
@@ -37,7 +48,15 @@ BETTER = {
     "kl_to_base": "lower",
 }
 
-UNIT_OF_ENDING = {"_s": "s", "_ms": "ms", "_mb": "MB", "_per_sec": "1/s", "_pct": "%"}
+UNIT_OF_ENDING = {
+    "_s": "s",
+    "_ms": "ms",
+    "_mb": "MB",
+    "_per_sec": "1/s",
+    "_pct": "%",
+    "_wh": "Wh",
+    "_w": "W",
+}
 
 
 def test_no_name_is_ever_lost_and_no_direction_reversed() -> None:

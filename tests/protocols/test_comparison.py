@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from minionbench.exchange import Outcome, Reference, Usage
-from minionbench.prices import Price
+from minionbench.prices import Price, Pricing
 from minionbench.protocols.comparison import bootstrap, comparisons, gap_closed, ratio
 from minionbench.records import CallRecord, RequestRecord
 from tests.making import record
 
-PRICE = Price(input_usd=1, output_usd=0)
+PRICE = Pricing.of(Price(input_usd=1, output_usd=0))
 
 
 def answered(
@@ -146,7 +146,7 @@ def test_saving_is_of_the_sums_over_the_same_items() -> None:
 
 def test_without_a_price_nothing_is_saved() -> None:
     found = comparisons(rows(remote="7", minion="7"), None)["minion"]["cost"]
-    assert found == {"items": 0, "reason": "no price was given"}
+    assert found == {"items": 0, "reason": "no price of the remote model is known"}
 
 
 def test_without_remote_only_there_is_nothing_to_hold_against() -> None:

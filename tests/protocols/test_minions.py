@@ -260,6 +260,63 @@ def test_settings_that_leave_nothing_to_do_are_refused(settings: dict[str, int])
         MinionS(**settings)  # type: ignore[arg-type]
 
 
+def weighed(
+    answer: str, tasks: int, room: int | None, **settings: Any
+) -> tuple[str, dict[str, int]]:
+    """What the supervisor is shown of findings, five of each task, and the tally."""
+
+    def finds(call: Call) -> Reply:
+        return said({"explanation": "", "citation": None, "answer": answer})
+
+    protocol = MinionS(chunking=PAGES, **settings).within({"remote": room, "local": 64})
+    said_by_supervisor = scripted(
+        *("look", plan(*((f"T{n}?", ALL) for n in range(tasks))), "hm", settled("1"))
+    )
+    done, batches = drive(protocol.plan(request("What?", DOCUMENT)), said_by_supervisor, finds)
+    return batches[3][0].messages[0].content, done.tally
+
+
+def test_findings_beyond_their_room_are_left_out_told_and_counted() -> None:
+    # A finding has 95 + 11 characters and a line's end: 43 tokens by the fewest characters each.
+    shown, tally = weighed("x" * 95, 2, None, findings_tokens=32 + 2 * 5 + 3 * 43)
+    assert tally["findings_left_out"] == 7
+    first, second = shown.split("Task 1: ")[1].split("Task 2: ")
+    assert first.count("x" * 95) == 2 and "chunk 0" in first and "chunk 1" in first
+    assert "- 3 more left out for want of room" in first
+    assert second.count("x" * 95) == 1
+    assert "- 4 more left out for want of room" in second
+
+
+def test_findings_keep_within_the_remote_models_context_where_that_is_known() -> None:
+    longest = "x" * 2_000
+    for context, left_out in ((None, 0), (100_000, 0), (4_000, 4), (2_700, 5)):
+        shown, tally = weighed(longest, 1, context, supervisor_tokens=1_000)
+        assert tally.get("findings_left_out", 0) == left_out, context
+        told = f"- {left_out} {'findings' if left_out == 5 else 'more'} left out for want of room"
+        assert (told in shown) == (left_out > 0)
+        assert "found in no chunk" not in shown
+    # 4,000 tokens but 512 for words and 2 · 500 for answers: room for three of 805 each.
+    shown, tally = weighed(longest, 1, 4_000, supervisor_tokens=500)
+    assert tally["findings_left_out"] == 2
+    assert shown.count(longest) == 3
+    assert len(shown) / 2.5 < 4_000 - 2 * 500
+
+
+def test_a_finding_that_is_too_long_leaves_its_room_to_those_after_it() -> None:
+    lengths = iter([5_000, 20, 20, 20, 20])
+
+    def finds(call: Call) -> Reply:
+        return said({"explanation": "", "citation": None, "answer": "x" * next(lengths)})
+
+    done, batches = drive(
+        MinionS(chunking=PAGES, findings_tokens=200).plan(request("What?", DOCUMENT)),
+        scripted("look", ONE, "hm", settled("1")),
+        finds,
+    )
+    assert done.tally["findings_left_out"] == 1
+    assert batches[3][0].messages[0].content.count("x" * 20) == 4
+
+
 def test_settings_can_be_written_into_a_document() -> None:
     assert json.loads(json.dumps(MinionS().settings))["protocol"] == "minions"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,12 +11,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from minionbench.deployments.deployment import Deployment
 from minionbench.deployments.single import Local
-from minionbench.exchange import Endpoint, Request
+from minionbench.exchange import Endpoint, Manners, Request
 from minionbench.load import ClosedLoop
+from minionbench.metrics.value import MetricValue
 from minionbench.quality.cove import ChainOfVerification
 from minionbench.quality.cove_drawn import built_in_pairs
 from minionbench.quality.cove_score import cove_pass_rate
-from minionbench.quality.retrieval import ListwiseReranker
+from minionbench.quality.retrieval import ListwiseReranker, PointwiseReranker
 from minionbench.quality.retrieval_score import retrieval_score
 from minionbench.records import RequestRecord
 from minionbench.runner import Phased, Runner, StopSwitch
@@ -25,17 +27,31 @@ from tests.quality.scripted import perfect
 
 
 @contextmanager
-def serving(model: Callable[[str], str]) -> Iterator[str]:
-    """A server that streams what a scripted model says to the last message."""
+def serving(
+    model: Callable[[str], str], likeliest: Callable[[str], dict[str, float]] | None = None
+) -> Iterator[str]:
+    """A server that streams what a scripted model says to the last message.
+
+    Where it is asked for them, it gives the probabilities of the first tokens by `likeliest`.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            said = model(asked["messages"][-1]["content"])
+            prompt = asked["messages"][-1]["content"]
+            said = model(prompt)
+            first = {"index": 0, "delta": {"content": said}, "finish_reason": None}
+            if likeliest is not None and asked.get("logprobs"):
+                top = [
+                    {"token": token, "logprob": math.log(share), "bytes": None}
+                    for token, share in likeliest(prompt).items()
+                ]
+                assert len(top) <= asked["top_logprobs"]
+                first["logprobs"] = {"content": [{"token": said, "top_logprobs": top}]}
             events = [
-                {"choices": [{"index": 0, "delta": {"content": said}, "finish_reason": None}]},
+                {"choices": [first]},
                 {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
                 {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 2}},
             ]
@@ -62,12 +78,13 @@ def serving(model: Callable[[str], str]) -> Iterator[str]:
         thread.join()
 
 
-def run(url: str, deployment: Deployment, requests: Iterable[Request]) -> list[RequestRecord]:
+def run(
+    url: str, deployment: Deployment, requests: Iterable[Request], manners: Manners | None = None
+) -> list[RequestRecord]:
     """The records of a closed loop of two streams."""
+    endpoint = Endpoint(url, "scripted", manners=manners)
     with Transport() as transport:
-        runner = Runner(
-            deployment, {"local": Endpoint(url, "scripted")}, transport, [], stop=StopSwitch()
-        )
+        runner = Runner(deployment, {"local": endpoint}, transport, [], stop=StopSwitch())
         phase = Phased(
             cell="quality",
             phase="measured",
@@ -108,3 +125,24 @@ def test_reranking_runs_like_any_other_request() -> None:
         retrieval_score(task, records).value
         == retrieval_score(task, retrieval.hand("d:b", "d:d")).value
     )
+
+
+def test_pointwise_takes_the_probabilities_of_a_server_that_tells_them() -> None:
+    task, reranker = retrieval.HAND, PointwiseReranker(Local())
+
+    def asked(first: str, *, tells: bool) -> MetricValue:
+        def judged(prompt: str) -> dict[str, float]:
+            passage = prompt.partition("\n")[0].removeprefix("Passage: ")
+            return {"Yes": 0.6, "No": 0.4} if passage.endswith(first) else {"No": 0.5, "Yes": 0.5}
+
+        with serving(lambda prompt: "Yes", judged) as url:
+            records = run(url, reranker, task.requests(), Manners(logprobs=tells))
+        return retrieval_score(task, records, settings=reranker.settings)
+
+    by_words = asked("two", tells=False)
+    assert by_words.metadata["settings"]["relevance"] == "the word Yes or No"
+    assert by_words.value == by_words.metadata["as_shown"]["ndcg_at_10"]
+    for first, order in (("one", ("d:a", "d:c")), ("two", ("d:b", "d:d"))):
+        by_odds = asked(first, tells=True)
+        assert by_odds.metadata["settings"]["relevance"] == "log-probabilities of Yes and No"
+        assert by_odds.value == retrieval_score(task, retrieval.hand(*order)).value

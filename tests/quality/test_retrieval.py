@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 
 import pytest
@@ -11,13 +12,14 @@ from hypothesis import strategies as st
 
 from minionbench.deployments.single import Local
 from minionbench.errors import UsageError
-from minionbench.exchange import Limits, Message, Outcome, Request
+from minionbench.exchange import Limits, Message, Outcome, Reply, Request
 from minionbench.quality.retrieval import (
     ListwiseReranker,
     Order,
     PointwiseReranker,
     Ranking,
     ranking_of,
+    read_log_odds,
     read_order,
     read_relevance,
     windows,
@@ -191,6 +193,75 @@ def test_pointwise_asks_of_every_passage_side_by_side_and_puts_yes_first() -> No
     assert ranking_of(record.answer or "", 4) == Ranking(order=(1, 3, 0, 2), answers=4, unread=1)
 
 
+def replied(text: str, likeliest: tuple[tuple[str, float], ...] | None) -> Reply:
+    return Reply(outcome=Outcome.OK, text=text, likeliest=likeliest, planned_ns=0, end_ns=1)
+
+
+def tokens(**shares: float) -> tuple[tuple[str, float], ...]:
+    return tuple((token, math.log(share)) for token, share in shares.items())
+
+
+def ended(*replies: Reply) -> Ranking:
+    """What pointwise makes of these replies, one for each passage."""
+    plan = PointwiseReranker(Local()).plan(request([str(n) for n in range(len(replies))]))
+    calls = next(plan)
+    assert {call.limits.likeliest for call in calls} == {20}
+    with pytest.raises(StopIteration) as end:
+        plan.send(replies)
+    return ranking_of(end.value.value.text, len(replies))
+
+
+def test_pointwise_orders_by_the_probabilities_where_all_answers_tell_them() -> None:
+    # All say the same word, and only the probabilities tell the passages apart.
+    ranking = ended(
+        replied("Yes", tokens(Yes=0.5, No=0.4)),
+        replied("Yes", tokens(Perhaps=0.9, So=0.1)),
+        replied("Yes", tokens(Yes=0.8, No=0.1)),
+        replied("Yes", tokens(Yes=0.6, No=0.3)),
+    )
+    assert ranking.order == (2, 3, 0, 1)
+    assert ranking.unread == 1
+    assert ranking.log_odds is not None and ranking.log_odds[1] is None
+    assert ranking.log_odds[2] == pytest.approx(math.log(8))
+
+
+def test_one_answer_without_probabilities_has_all_of_the_query_read_by_their_words() -> None:
+    ranking = ended(
+        replied("No", tokens(Yes=0.9, No=0.1)),
+        replied("Yes", None),
+        replied("Yes", tokens(Yes=0.1, No=0.9)),
+    )
+    assert ranking == Ranking(order=(1, 2, 0), answers=3)
+
+
+@pytest.mark.parametrize(
+    ("likeliest", "odds"),
+    [
+        (tokens(Yes=0.6, No=0.2), 3.0),
+        (tokens(Y=0.4, yes=0.2, N=0.1, no=0.1), 3.0),
+        ((("▁Yes", math.log(0.6)), (" no", math.log(0.2))), 3.0),
+        # The other word is at most as likely as the last of the tokens that were told.
+        (tokens(Yes=0.8, Well=0.1), 8.0),
+        (tokens(No=0.8, Well=0.1), 1 / 8),
+        (tokens(Yesterday=0.5, Not=0.3, Note=0.1), None),
+        (tokens(Maybe=1.0), None),
+    ],
+)
+def test_odds_are_those_of_the_two_words_and_their_beginnings(
+    likeliest: tuple[tuple[str, float], ...], odds: float | None
+) -> None:
+    found = read_log_odds(likeliest)
+    if odds is None:
+        assert found is None
+    else:
+        assert found == pytest.approx(math.log(odds))
+
+
+def test_odds_of_what_is_all_but_impossible_are_finite() -> None:
+    found = read_log_odds((("Yes", 0.0), ("No", -4000.0)))
+    assert found is not None and math.isfinite(found) and found > 100
+
+
 @pytest.mark.parametrize(
     ("answer", "relevant"),
     [
@@ -235,4 +306,4 @@ def test_name_sides_and_settings_say_what_was_done() -> None:
     assert (listwise.name, listwise.sides) == (pointwise.name, pointwise.sides)
     assert (listwise.name, listwise.sides) == ("local", ("local",))
     assert listwise.settings == {"mode": "listwise", "window": 20, "step": 10}
-    assert pointwise.settings == {"mode": "pointwise"}
+    assert pointwise.settings == {"mode": "pointwise", "likeliest": 20}

@@ -118,7 +118,11 @@ def test_a_perfect_pointwise_judge_puts_the_best_first() -> None:
     reranker = PointwiseReranker(Local())
     records = drive_all(reranker, TASK.requests(), judge)
     value = retrieval_score(TASK, records, settings=reranker.settings)
-    assert value.metadata["settings"] == {"mode": "pointwise"}
+    assert value.metadata["settings"] == {
+        "mode": "pointwise",
+        "likeliest": 20,
+        "relevance": "the word Yes or No",
+    }
     assert value.metadata["measures"]["mrr_at_10"]["value"] == 100
     assert value.metadata["as_shown"]["ndcg_at_10"] < (value.value or 0) < 100
 

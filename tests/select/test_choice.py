@@ -262,6 +262,7 @@ def test_a_run_that_was_cut_short_or_names_a_version_twice_says_so() -> None:
         {"corpus": "other"},
         {"settings": {"mode": "pointwise"}},
         {"tokens": "of another tokenizer"},
+        {"tokens": {"by": "the engine's own count", "counted": "visible tokens", "output": 9}},
     ],
 )
 def test_what_was_measured_in_two_ways_is_not_compared(way: dict[str, Any]) -> None:
@@ -278,6 +279,19 @@ def test_what_was_measured_in_two_ways_is_not_compared(way: dict[str, Any]) -> N
         made(version, peak_ram_mb=between(10.0, 9.0, 11.0, workload=version)) for version in "ab"
     ]
     chosen(*memory, criteria=Criteria(weights={"peak_ram_mb": 1.0}))
+
+
+def test_how_many_tokens_each_answered_is_no_other_way_of_measuring() -> None:
+    counted = {"by": "the server's usage", "counted": "visible and reasoning tokens"}
+    candidates = [
+        made(
+            version,
+            latency_ms=between(10.0, 9.0, 11.0, tokens={**counted, "events": 10 * n, "output": n}),
+            cove_pass_rate=50.0,
+        )
+        for n, version in enumerate("ab", 1)
+    ]
+    assert len(chosen(*candidates).assessments) == 2
 
 
 # Properties

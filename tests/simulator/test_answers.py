@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from minionbench.errors import UsageError
@@ -39,6 +40,13 @@ def test_a_rule_may_look_at_the_system_text() -> None:
     assert known.scripted(asked("do", "You supervise.")) is None
 
 
+def test_a_rule_may_look_at_the_models_name() -> None:
+    known = answers(Rule(match=".", model="8b|gpt", answer="right"), Rule(match=".", answer="no"))
+    asked_of = [msgspec.structs.replace(asked("do"), model=m) for m in ("qwen3:8b", "qwen3:4b")]
+    given = [known.scripted(one) for one in asked_of]
+    assert [one and one[0] for one in given] == ["right", "no"]
+
+
 def test_several_answers_come_in_turn_and_the_last_stays() -> None:
     known = answers(Rule(match=".", answer=("more", "done")))
     given = [known.scripted(asked("go")) for _ in range(3)]
@@ -66,13 +74,13 @@ def test_rules_are_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "answers.json"
     rules = [
         {"match": "a", "answer": "one", "reasoning": "because"},
-        {"match": "b", "answer": {"n": 1}},
+        {"match": "b", "answer": {"n": 1}, "model": "gpt"},
         {"match": "c", "answer": ["x", {"y": 2}], "system": "s", "expand": False},
     ]
     path.write_text(json.dumps(rules))
     read = read_rules(path)
     assert [rule.answer for rule in read] == ["one", '{"n": 1}', ("x", '{"y": 2}')]
-    assert (read[0].reasoning, read[2].system) == ("because", "s")
+    assert (read[0].reasoning, read[1].model, read[2].system) == ("because", "gpt", "s")
 
 
 @pytest.mark.parametrize(

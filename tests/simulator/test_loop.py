@@ -65,6 +65,15 @@ def test_no_token_is_early(start: Start) -> None:
     assert entry.lateness_max_ns == max(w.written_ns - w.due_ns for w in entry.writes)
 
 
+def test_a_model_has_a_pace_of_its_own(start: Start) -> None:
+    slow = SimulatedModel(name="sim", pace=2.5)
+    simulator = start(models=(slow,), timing=Fixed(ttft_ms=4, itl_ms=2), answer_tokens=3)
+    ask(simulator, CHAT, chat(stream=True))
+    entry = simulator.log()[0]
+    due = [entry.arrived_ns + (10 + 5 * index) * NS_PER_MS for index in range(3)]
+    assert [write.due_ns for write in entry.writes] == due
+
+
 @LINUX
 def test_the_arrival_is_the_kernels(start: Start) -> None:
     simulator = start()

@@ -58,6 +58,16 @@ def test_the_engines_own_times_are_those_of_the_model_of_time(start: Start) -> N
     assert second.load_duration is None
 
 
+def test_tokens_from_the_cache_are_told_where_there_are_any(start: Start) -> None:
+    simulator = start(cache_block_tokens=1)
+    body = {"model": "sim", "messages": HELLO, "stream": False}
+    first, second = (ask(simulator, "/api/chat", body).json() for _ in range(2))
+    assert "prompt_eval_cached_count" not in first
+    assert second["prompt_eval_cached_count"] == second["prompt_eval_count"] - 1
+    cached = [entry.cached_tokens for entry in simulator.log()]
+    assert cached == [0, second["prompt_eval_cached_count"]]
+
+
 def test_a_long_prompt_is_cut_without_a_word(ollama_client: ollama.Client) -> None:
     long: Any = [{"role": "user", "content": "word " * 300}]
     answer = ollama_client.chat("sim", long, options={"num_ctx": 100})

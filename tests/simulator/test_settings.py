@@ -39,7 +39,11 @@ def test_impossible_models_rules_and_limits_are_refused() -> None:
     with pytest.raises(UsageError):
         SimulatedModel(context_tokens=1)
     with pytest.raises(UsageError):
+        SimulatedModel(pace=0)
+    with pytest.raises(UsageError):
         Rule(match="(", answer="x")
+    with pytest.raises(UsageError):
+        Rule(match="x", model="(", answer="x")
     with pytest.raises(UsageError):
         RateLimits(requests_per_minute=0)
 

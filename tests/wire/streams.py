@@ -263,6 +263,7 @@ def expected_usage(dialect: str, said: Said) -> Usage:
         prompt_tokens=said.prompt_tokens,
         completion_tokens=said.completion_tokens,
         cached_tokens=cached,
+        cache_write_tokens=0 if dialect == "anthropic" and cached is not None else None,
         reasoning_tokens=None if dialect == "ollama" else reasoning,
     )
 

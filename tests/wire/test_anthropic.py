@@ -177,8 +177,30 @@ def test_of_counts_of_thinking_that_grow_the_latest_holds() -> None:
         (
             {"input_tokens": 5, "cache_creation_input_tokens": 7, "cache_read_input_tokens": None},
             {"output_tokens": 3},
-            Usage(prompt_tokens=12, completion_tokens=3),
+            Usage(prompt_tokens=12, completion_tokens=3, cache_write_tokens=7),
         ),
+        (
+            {
+                "input_tokens": 5,
+                "cache_creation_input_tokens": 7,
+                "cache_creation": {
+                    "ephemeral_5m_input_tokens": 3,
+                    "ephemeral_1h_input_tokens": 4,
+                },
+                "service_tier": "priority",
+                "speed": "fast",
+            },
+            {"output_tokens": 3},
+            Usage(
+                prompt_tokens=12,
+                completion_tokens=3,
+                cache_write_tokens=7,
+                cache_write_1h_tokens=4,
+                service_tier="priority",
+                speed="fast",
+            ),
+        ),
+        ({"service_tier": 5, "speed": "x" * 99}, {"output_tokens": 3}, Usage(completion_tokens=3)),
         (
             {"input_tokens": 5, "cache_read_input_tokens": 7, "output_tokens": 1},
             {"input_tokens": 6, "output_tokens": 3},

@@ -80,6 +80,15 @@ def test_limits_are_told() -> None:
     assert "ignore_eos" not in body
 
 
+def test_the_likeliest_tokens_are_asked_for_where_the_server_tells_them() -> None:
+    asking = call(likeliest=5)
+    assert "logprobs" not in sent(asking)[1]
+    endpoint = Endpoint("http://h/v1", "m", manners=Manners(logprobs=True))
+    _, body = sent(asking, endpoint)
+    assert (body["logprobs"], body["top_logprobs"]) == (True, 5)
+    assert "logprobs" not in sent(call(), endpoint)[1]
+
+
 def test_a_forced_length_is_told_with_the_order_to_reach_it() -> None:
     _, body = sent(call(max_output_tokens=9, forced_output_tokens=5))
     assert (body["max_tokens"], body["ignore_eos"]) == (5, True)
@@ -279,6 +288,44 @@ def test_usage_is_read_with_its_details() -> None:
     assert reply_to(delta("x", finish="stop"), usage(9, 8, **details), DONE).usage == Usage(
         prompt_tokens=9, completion_tokens=8, cached_tokens=3, reasoning_tokens=5
     )
+
+
+def test_tokens_written_to_a_cache_and_the_service_tier_are_read() -> None:
+    counts = usage(9, 8, prompt_tokens_details={"cached_tokens": 3, "cache_write_tokens": 2})
+    counts = counts.replace(b'"usage"', b'"service_tier": "flex", "usage"', 1)
+    reply = reply_to(delta("x", finish="stop"), counts, DONE)
+    assert reply.usage is not None
+    assert (reply.usage.cache_write_tokens, reply.usage.service_tier) == (2, "flex")
+
+
+def told(text: str, *tokens: tuple[str, dict[str, Any]]) -> bytes:
+    """An event of text with the likeliest tokens in the place of each of its tokens."""
+    content = [
+        {"token": token, "top_logprobs": [{"token": t, "logprob": p} for t, p in top.items()]}
+        for token, top in tokens
+    ]
+    choice = {"index": 0, "delta": {"content": text}, "logprobs": {"content": content}}
+    return event({"choices": [choice]})
+
+
+def test_the_likeliest_tokens_are_those_of_the_first_that_is_no_white_space() -> None:
+    top = {"Yes": -0.5, "No": -1.5}
+    reply = reply_to(
+        told("\n", ("\n", {"\n": -0.1})),
+        told(" Yes", (" ", {" ": -0.2}), ("Yes", top)),
+        told(" or", ("or", {"or": -0.1})),
+        usage(),
+        event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}),
+        DONE,
+    )
+    assert reply.likeliest == tuple(top.items())
+
+
+@pytest.mark.parametrize("odd", [{"content": [{"token": "a"}]}, "none", {"content": None}, 7])
+def test_probabilities_of_another_form_are_not_known_and_no_failure(odd: object) -> None:
+    choice = {"index": 0, "delta": {"content": "a"}, "logprobs": odd, "finish_reason": "stop"}
+    reply = reply_to(event({"choices": [choice]}), DONE)
+    assert (reply.outcome, reply.text, reply.likeliest) == (Outcome.OK, "a", None)
 
 
 def test_a_provider_may_count_cached_tokens_in_a_field_of_its_own() -> None:

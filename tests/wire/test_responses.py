@@ -107,6 +107,13 @@ def test_an_answer_is_read_with_its_usage() -> None:
     assert reply_to(text("x"), end(usage=None)).usage is None
 
 
+def test_tokens_written_to_a_cache_and_the_service_tier_are_read() -> None:
+    counts = USAGE | {"input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2}}
+    reply = reply_to(START, text("Hi"), end(usage=counts, service_tier="priority"))
+    assert reply.usage is not None
+    assert (reply.usage.cache_write_tokens, reply.usage.service_tier) == (2, "priority")
+
+
 def test_a_summary_of_reasoning_is_text_but_no_token_so_that_the_reasoning_stays_hidden() -> None:
     summary = typed("response.reasoning_summary_text.delta", delta="I thought")
     reply = reply_to(START, summary, text("42"), end())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minionbench.exchange import Endpoint, Secret
-from minionbench.wire.secrecy import hide, secrets_of
+from minionbench.wire.secrecy import hide, looks_like_key, secrets_of
 
 KEY = "sk-proj-0123456789abcdef"
 
@@ -47,3 +48,31 @@ def test_the_secrets_of_an_endpoint_are_its_key_and_what_its_headers_carry() -> 
     endpoint = Endpoint("http://h", "m", key=Secret("zero"), headers=headers)
     assert secrets_of(endpoint) == ["zero", "one", "two", "three", "session=four"]
     assert secrets_of(Endpoint("http://h", "m")) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("openai/gpt-5.5", "xai-grok-4-fast-reasoning", "deepseek/deepseek-chat", "gpt-oss:20b"),
+        *("hf.co/bartowski/Llama-3.2-3B-Instruct-GGUF:Q4_K_M", "nvapi-models/nemotron-4-340b"),
+        *(
+            "llamacpp/models/task-specific-distilled-model.gguf",
+            "anthropic/claude-opus-4-1-20250805",
+        ),
+    ],
+)
+def test_the_name_of_a_model_does_not_look_like_a_key(name: str) -> None:
+    assert not looks_like_key(name)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(KEY, "sk-ant-api03-aB3_x-4567890123456789", "hf_AbCdEfGhIjKlMnOpQrStUvWx"),
+        *("gsk_0123456789abcdefghijABCD", "xai-0123456789abcdefghijABCD", "AKIAIOSFODNN7EXAMPLE"),
+        *("Bearer abcdef123456", "eyJhbGciOi.eyJzdWIiOi.c2ln", f"AIza{'x' * 35}"),
+    ],
+)
+@pytest.mark.parametrize("around", ["{}", "openai/{}", " {} "])
+def test_keys_of_well_known_services_are_known_by_their_looks(key: str, around: str) -> None:
+    assert looks_like_key(around.format(key))

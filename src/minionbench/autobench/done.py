@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,10 +10,9 @@ import msgspec
 from minionbench.errors import SchemaError, SetupError
 from minionbench.schema import BenchmarkCandidate
 from minionbench.schema.part import REFUSALS
+from minionbench.store import append_line, whole_lines
 
 DONE = "done.jsonl"
-BLOCK = 65_536
-"""Bytes that are read at once in search of the last whole line."""
 
 
 class Finished(NamedTuple):
@@ -45,14 +43,7 @@ def keep(folder: Path, place: int, finished: Finished) -> None:
     content = msgspec.json.encode(line) + b"\n"
     path = folder / DONE
     try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-        try:
-            _cut_torn_line(file)
-            if os.write(file, content) != len(content):
-                raise OSError("no space left")
-            os.fsync(file)
-        finally:
-            os.close(file)
+        append_line(path, content)
     except OSError as error:
         raise SetupError(
             f"What was measured of a model could not be written to {path}: "
@@ -66,29 +57,14 @@ def read_done(folder: Path) -> dict[int, Finished]:
     Raises SchemaError for any other line that is no candidate's.
     """
     try:
-        content = (folder / DONE).read_bytes()
-    except FileNotFoundError:
-        return {}
+        lines = list(whole_lines(folder / DONE))
     except OSError as error:
         raise SetupError(f"{folder / DONE} cannot be read: {error.strerror}") from error
     found: dict[int, Finished] = {}
-    for line in content.splitlines(keepends=True):
-        if not line.endswith(b"\n"):
-            continue
+    for line in lines:
         try:
             known = _decode(line)
         except REFUSALS as error:
             raise SchemaError(f"{folder / DONE} holds a line that is not a model's") from error
         found[known.place] = Finished(known.candidate, known.stamp_source)
     return found
-
-
-def _cut_torn_line(file: int) -> None:
-    end = os.fstat(file).st_size
-    while end:
-        start = max(0, end - BLOCK)
-        found = os.pread(file, end - start, start).rfind(b"\n")
-        end = start if found < 0 else start + found + 1
-        if found >= 0:
-            break
-    os.ftruncate(file, end)

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-import msgspec
-
-from minionbench.clock import monotonic_ns
+from minionbench.engines.embedding import BATCH, Embedder, embed
+from minionbench.engines.embedding import NoEmbeddings as NoEmbeddings
 from minionbench.engines.engine import Engine
-from minionbench.engines.probe import ask
 from minionbench.metrics.value import MetricValue
 from minionbench.quality.embedding import embedding_score, unit_vector
 from minionbench.quality.retrieval_task import RetrievalTask, passage
-from minionbench.transport.http import Url
 from minionbench.units import seconds
 
-BATCH = 16
-"""Texts in one question."""
-ANSWER_S = 120.0
 NO_TEXT = "it is an embedding model, which writes no text"
 NOT_ONE = "its file does not declare it an embedding model: there is no pooling type in it"
 OTHER_WAY = (
     "it is an embedding model, and this run has models rerank; `--reranking embedding` is for it"
 )
-
-
-class NoEmbeddings(Exception):
-    """The engine gives no usable vectors; the message says why."""
 
 
 class OutOfTime(Exception):
@@ -58,26 +47,11 @@ def retrieval_by_embeddings(
         raise NoEmbeddings(f"the engine's vectors cannot be compared: {odd}") from odd
 
 
-class _Embedding(msgspec.Struct):
-    index: int
-    embedding: list[float]
-
-
-class _Embeddings(msgspec.Struct):
-    """The answer of `/embeddings`."""
-
-    data: list[_Embedding]
-    usage: dict[str, Any] = {}
-
-
-_decode = msgspec.json.Decoder(_Embeddings).decode
-
-
 class _Asked:
     """An engine that is asked for vectors."""
 
     def __init__(self, engine: Engine, why_end: Callable[[], str | None]) -> None:
-        self.engine = engine
+        self.embedder = Embedder.of(engine.endpoint, engine.name)
         self.requests = 0
         self.tokens: list[int | None] = []
         """Of each request; None where it came without a count."""
@@ -97,23 +71,11 @@ class _Asked:
         why = self._why_end()
         if why is not None:
             raise OutOfTime(why)
-        endpoint = self.engine.endpoint
-        body = {"model": endpoint.model, "input": list(texts)}
-        start_ns = monotonic_ns()
-        url = Url(endpoint.base_url)
-        answer = ask(url, "/embeddings", key=endpoint.key, body=body, timeout_s=ANSWER_S)
-        self.ns += monotonic_ns() - start_ns
+        told = embed(self.embedder, texts)
+        self.ns += told.asked_ns
         self.requests += 1
-        if answer.status != 200:
-            raise NoEmbeddings(f"the engine gives no vectors: {answer.complaint()}")
+        self.tokens.append(told.prompt_tokens)
         try:
-            told = _decode(answer.body)
-            data = sorted(told.data, key=lambda one: one.index)
-            vectors = [unit_vector(one.embedding) for one in data]
-        except (msgspec.MsgspecError, ValueError) as odd:
+            return [unit_vector(vector) for vector in told.vectors]
+        except ValueError as odd:
             raise NoEmbeddings(f"the engine's vectors are not understood: {odd}") from odd
-        if [one.index for one in data] != list(range(len(texts))):
-            raise NoEmbeddings(f"{len(data)} vectors came for {len(texts)} texts")
-        count = told.usage.get("prompt_tokens")
-        self.tokens.append(count if isinstance(count, int) else None)
-        return vectors

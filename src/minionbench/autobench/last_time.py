@@ -139,7 +139,9 @@ def _items(metric: str, result: MetricResult, cells: Sequence[CellResult]) -> An
         for cell in cells
         if cell.workload.name in workloads
     )
-    return own or [str(result.metadata.get(key)) for key in ("tokens", "corpus", "settings", "n")]
+    if own:
+        return own, str(result.metadata.get("settings"))
+    return [str(result.metadata.get(key)) for key in ("tokens", "corpus", "settings", "n")]
 
 
 def _state(name: str, before: MetricResult, now: MetricResult) -> State:

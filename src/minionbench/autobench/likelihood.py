@@ -13,16 +13,18 @@ import math
 import random
 import zlib
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from io import BytesIO
+from itertools import islice
 from operator import attrgetter, mul, sub
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from minionbench.clock import monotonic_ns
 from minionbench.engines.engine import Engine
-from minionbench.engines.probe import ask
+from minionbench.engines.probe import Conversation
 from minionbench.errors import SetupError
 from minionbench.metrics.value import MetricValue, ok, skipped
 from minionbench.schema.atomic import write_atomically
@@ -42,6 +44,8 @@ ANSWER_S = 60.0
 RESAMPLES = 2_000
 LEAST = -103.0
 """Log-probability of what a 32-bit float has no room for; the engine writes its lowest number."""
+HEAD_BYTES = 8
+"""Of a file, before its head, telling how long that is."""
 NOTHING = 1e-9
 """Probability that is left to the tokens not listed, below which it is rounding."""
 ENOUGH = 0.9999
@@ -85,7 +89,7 @@ class Likelihoods(msgspec.Struct, frozen=True, array_like=True):
     seed: int
     passages: tuple[Passage, ...]
     engine_s: float = 0.0
-    """How long the engine was asked."""
+    """Time in which the engine had a question to answer."""
 
     def save(self, path: Path) -> None:
         """Writes the file in one go."""
@@ -93,15 +97,36 @@ class Likelihoods(msgspec.Struct, frozen=True, array_like=True):
             path.parent.mkdir(exist_ok=True)
         except OSError as refused:
             raise SetupError(f"{path.parent} cannot be made: {refused.strerror}") from refused
-        write_atomically(path, zlib.compress(msgspec.msgpack.encode(self), 1))
+        # Lists of tokens are much alike; random digits of numbers take time and do not get smaller.
+        logprobs = [position.logprobs for one in self.passages for position in one.positions]
+        thin = self._with_logprobs(lambda position: b"")
+        head = zlib.compress(msgspec.msgpack.encode(thin), 1)
+        write_atomically(path, len(head).to_bytes(HEAD_BYTES) + head + b"".join(logprobs))
+
+    def _with_logprobs(self, of: Callable[[Position], bytes]) -> Likelihoods:
+        replace = msgspec.structs.replace
+        passages = (
+            replace(one, positions=tuple(replace(p, logprobs=of(p)) for p in one.positions))
+            for one in self.passages
+        )
+        return replace(self, passages=tuple(passages))
 
 
 def load(path: Path) -> Likelihoods | None:
     """What `save` wrote; None when it is not there or not whole."""
     try:
-        return msgspec.msgpack.decode(zlib.decompress(path.read_bytes()), type=Likelihoods)
+        content = path.read_bytes()
+        end = HEAD_BYTES + int.from_bytes(content[:HEAD_BYTES])
+        thin = msgspec.msgpack.decode(zlib.decompress(content[HEAD_BYTES:end]), type=Likelihoods)
     except (OSError, zlib.error, msgspec.MsgspecError):
         return None
+    logprobs = BytesIO(content[end:])
+    # A token's number takes as many bytes as its log-probability.
+    whole = thin._with_logprobs(lambda position: logprobs.read(len(position.ids)))
+    is_whole = logprobs.tell() == len(content) - end and all(
+        len(p.ids) == len(p.logprobs) for one in whole.passages for p in one.positions
+    )
+    return whole if is_whole else None
 
 
 class NoLikelihood(Exception):
@@ -116,7 +141,8 @@ class CutShort(Exception):
     """The model's time was up before all texts were scored; the message says why."""
 
 
-def texts(seed: int, number: int) -> list[str]:
+@lru_cache(maxsize=1)
+def texts(seed: int, number: int) -> tuple[str, ...]:
     """The passages of a seed: so many of each workload, and as many of the corpus for retrieval."""
     from minionbench.quality.corpus_drawn import built_in_corpus
     from minionbench.workloads.catalog import workload
@@ -125,7 +151,7 @@ def texts(seed: int, number: int) -> list[str]:
     for name in ("prefill", "balanced", "decode"):
         drawn = workload(name).requests(number, seed)
         found += [request.messages[-1].content for request in drawn]
-    return found
+    return tuple(found)
 
 
 def score(
@@ -136,19 +162,22 @@ def score(
     Raises NoLikelihood where the engine cannot, NotANumber where the model cannot, CutShort when
     `why_end` says so, ProbeError when the engine does not answer.
     """
-    asked = _Asked(engine)
-    passages = []
-    for text in given:
-        tokens = asked.tokens(text)
-        positions = []
-        for place in range(1, min(len(tokens), 1 + TOKENS_EACH)):
-            why = why_end()
-            if why is not None:
-                raise CutShort(why)
-            positions.append(asked.position(tokens[:place], tokens[place]))
-        scored = asked.bytes_of(tokens[1 : 1 + TOKENS_EACH])
-        passages.append(Passage(scored, tuple(positions)))
-    return Likelihoods(SOURCE, seed, tuple(passages), seconds(asked.ns))
+    url, key = Url(engine.endpoint.base_url.removesuffix("/v1")), engine.endpoint.key
+    with Conversation(url, key=key, timeout_s=ANSWER_S) as conversation:
+        asked = _Asked(conversation, why_end)
+        tokens = asked.tokens(given)
+        lengths = asked.lengths([of_text[1 : 1 + TOKENS_EACH] for of_text in tokens])
+        positions = asked.positions(tokens)
+        passages = [
+            Passage(length, tuple(islice(positions, len(_places(of_text)))))
+            for length, of_text in zip(lengths, tokens, strict=True)
+        ]
+        return Likelihoods(SOURCE, seed, tuple(passages), seconds(conversation.asked_ns))
+
+
+def _places(tokens: Sequence[int]) -> range:
+    """The places of a text's tokens that are scored: all but the first, which follows nothing."""
+    return range(1, min(len(tokens), 1 + TOKENS_EACH))
 
 
 class _Tokens(msgspec.Struct):
@@ -190,67 +219,85 @@ _decode_completion = msgspec.json.Decoder(_Completion).decode
 class _Asked:
     """An engine that is asked for likelihoods."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.root = Url(engine.endpoint.base_url.removesuffix("/v1"))
-        self.ns = 0
-        """How long it was asked."""
+    def __init__(self, conversation: Conversation, why_end: Callable[[], str | None]) -> None:
+        self._conversation = conversation
+        self._why_end = why_end
 
-    def tokens(self, text: str) -> list[int]:
-        """The text in the model's tokens, with what it puts before a text."""
-        answer = self._ask("/tokenize", {"content": text, "add_special": True})
+    def tokens(self, given: Sequence[str]) -> list[list[int]]:
+        """Each text in the model's tokens, with what it puts before a text."""
+        questions = [("/tokenize", {"content": text, "add_special": True}) for text in given]
         try:
-            return msgspec.json.decode(answer, type=_Tokens).tokens
+            answers = self._answers(questions)
+            return [msgspec.json.decode(answer, type=_Tokens).tokens for answer in answers]
         except msgspec.MsgspecError as odd:
             raise NoLikelihood("the engine tells no tokens") from odd
 
-    def bytes_of(self, tokens: Sequence[int]) -> int:
-        """Length of the text that tokens stand for."""
-        answer = self._ask("/detokenize", {"tokens": list(tokens)})
+    def lengths(self, tokens: Sequence[Sequence[int]]) -> list[int]:
+        """Length in bytes of the texts that tokens stand for."""
+        questions = [("/detokenize", {"tokens": list(some)}) for some in tokens]
         try:
-            return len(msgspec.json.decode(answer, type=_Text).content.encode())
+            answers = self._answers(questions)
+            return [
+                len(msgspec.json.decode(answer, type=_Text).content.encode()) for answer in answers
+            ]
         except msgspec.MsgspecError as odd:
             raise NoLikelihood("the engine tells no text") from odd
 
-    def position(self, before: Sequence[int], token: int) -> Position:
-        """What the model makes of a token after those before it."""
-        answer = self._ask(
-            "/completion",
-            {
-                "prompt": list(before),
-                "n_predict": 1,
-                "n_probs": LIKELIEST,
-                "temperature": 0,
-                "logit_bias": [[token, FORCED]],
-                # The prefix is that of the request before: only its last token is new.
-                "cache_prompt": True,
-            },
+    def positions(self, tokens: Sequence[Sequence[int]]) -> Iterator[Position]:
+        """What the model makes of each token that is scored, text by text."""
+        wanted = [(text, place) for text in tokens for place in _places(text)]
+        questions = (
+            (
+                "/completion",
+                {
+                    "prompt": list(text[:place]),
+                    "n_predict": 1,
+                    "n_probs": LIKELIEST,
+                    "temperature": 0,
+                    "logit_bias": [[text[place], FORCED]],
+                    # The prefix is that of the request before: only its last token is new.
+                    "cache_prompt": True,
+                },
+            )
+            for text, place in wanted
         )
-        try:
-            (listed,) = _decode_completion(answer).completion_probabilities
-        except (msgspec.MsgspecError, ValueError) as odd:
-            raise NoLikelihood("the engine's log-probabilities are not understood") from odd
-        top = sorted(listed.top_logprobs, key=attrgetter("id"))
-        ids = array("I", [one.id for one in top])
-        try:
-            logprobs = array("f", [one.logprob for one in top])
-            logprob = max(float(listed.logprob), LEAST)
-        except TypeError as null:
-            raise NotANumber(
-                "the model's probabilities are no numbers; its weights may be damaged"
-            ) from null
-        if listed.id != token:
-            raise NoLikelihood("the engine gives no log-probability of the token that was forced")
-        return Position(token, logprob, ids.tobytes(), logprobs.tobytes())
+        for answer, (text, place) in zip(self._answers(questions), wanted, strict=True):
+            yield _position(answer, text[place])
 
-    def _ask(self, target: str, body: dict[str, Any]) -> bytes:
-        key = self.engine.endpoint.key
-        start_ns = monotonic_ns()
-        answer = ask(self.root, target, key=key, body=body, timeout_s=ANSWER_S)
-        self.ns += monotonic_ns() - start_ns
-        if answer.status != 200:
-            raise NoLikelihood(f"the engine gives no log-probabilities: {answer.complaint()}")
-        return answer.body
+    def _answers(self, questions: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[bytes]:
+        for answer in self._conversation.answers(self._while_time_is_left(questions)):
+            if answer.status != 200:
+                raise NoLikelihood(f"the engine gives no log-probabilities: {answer.complaint()}")
+            yield answer.body
+
+    def _while_time_is_left(
+        self, questions: Iterable[tuple[str, dict[str, Any]]]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        for question in questions:
+            why = self._why_end()
+            if why is not None:
+                raise CutShort(why)
+            yield question
+
+
+def _position(answer: bytes, token: int) -> Position:
+    """What an answer of `/completion` says of the token that was forced."""
+    try:
+        (listed,) = _decode_completion(answer).completion_probabilities
+    except (msgspec.MsgspecError, ValueError) as odd:
+        raise NoLikelihood("the engine's log-probabilities are not understood") from odd
+    top = sorted(listed.top_logprobs, key=attrgetter("id"))
+    ids = array("I", [one.id for one in top])
+    try:
+        logprobs = array("f", [max(one.logprob, LEAST) for one in top])
+        logprob = max(float(listed.logprob), LEAST)
+    except TypeError as null:
+        raise NotANumber(
+            "the model's probabilities are no numbers; its weights may be damaged"
+        ) from null
+    if listed.id != token:
+        raise NoLikelihood("the engine gives no log-probability of the token that was forced")
+    return Position(token, logprob, ids.tobytes(), logprobs.tobytes())
 
 
 def perplexity_of(scored: Likelihoods, seed: int) -> MetricValue:

@@ -32,6 +32,7 @@ from minionbench.engines.engine import Engine, EngineFacts, EngineSettings
 from minionbench.engines.probe import ProbeError
 from minionbench.errors import DeploymentError, MinionbenchError, UsageError
 from minionbench.measuring import EnginesVram, Observer, measure
+from minionbench.metering import Metering
 from minionbench.meters.memory import TreeMemory, available_bytes
 from minionbench.metrics.value import MetricValue, error, skipped
 from minionbench.records import RequestRecord
@@ -57,6 +58,7 @@ class Bench(NamedTuple):
     journal: Journal
     stop: StopSwitch
     observer: Observer
+    metering: Metering
 
 
 def measure_model(
@@ -105,6 +107,7 @@ def _measured(
         how = skipped_metrics if found.status == "skipped" else failed_metrics
         return _without(bench, model, how, shown(found.why))
     budget = Budget(bench.stop, bench.tasks.procedure.budget_s)
+    traced = bench.folder.traces().size
     try:
         begun = any(earlier.values()) or likelihood_path(bench.folder, slug).exists()
         if begun and _is_changed(model):
@@ -135,7 +138,15 @@ def _measured(
         trouble.append("The model's file was changed or removed after the run had begun.")
     bench.observer.stage(f"{model.version}: computing the metrics")
     candidate = candidate_of(
-        model, slug, outcomes, facts, bench.tasks, extra=extra, before=before, notes=trouble
+        model,
+        slug,
+        outcomes,
+        facts,
+        bench.tasks,
+        extra=extra,
+        before=before,
+        trace=bench.folder.trace(since=traced),
+        notes=trouble,
     )
     return Finished(candidate, stamp_source([outcome.measured for outcome in outcomes]))
 
@@ -189,6 +200,9 @@ def _on_engine(
             keep_text=True,
             cold=True,
             earlier=earlier,
+            metering=bench.metering,
+            # Of the others nobody is told the energy.
+            baseline=task.kind == "speed",
         )
         outcomes += [Outcome(task, one) for one in measured]
         _peaks(outcomes, engine.facts, before).save(peaks_path(bench.folder, slug))

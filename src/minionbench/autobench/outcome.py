@@ -10,6 +10,7 @@ import msgspec
 from minionbench.assembly import (
     answer_metrics,
     cell_summary,
+    device_energy,
     engine_flags,
     engine_name,
     measured_cell,
@@ -30,6 +31,7 @@ from minionbench.quality.cove_score import cove_pass_rate
 from minionbench.quality.retrieval_score import retrieval_score
 from minionbench.records import RequestRecord
 from minionbench.schema import BenchmarkCandidate, CellResult, Factors
+from minionbench.traces import Trace
 from minionbench.units import number_of
 from minionbench.verdict import Verdict, judge
 
@@ -67,12 +69,13 @@ def candidate_of(
     *,
     extra: Mapping[str, MetricValue],
     before: Before,
+    trace: Trace | None = None,
     notes: Sequence[str] = (),
 ) -> BenchmarkCandidate:
     """The candidate with its cells, whose records are referred to later.
 
     `extra` are metrics of the candidate that no cell has, `before` what engines of an interrupted
-    run took.
+    run took, `trace` what the meters said while this model was measured.
     """
     base = [record for o in outcomes if o.task.kind == "cove-base" for record in o.records]
     cells: list[CellResult] = []
@@ -91,7 +94,9 @@ def candidate_of(
         if not outcome.records:
             continue
         metrics = _metrics(outcome, base, tasks)
-        metrics |= before.joined(memory_metrics(measured, engine))
+        if outcome.task.kind == "speed":
+            metrics |= device_energy(measured, engine, trace)
+        metrics |= before.joined(memory_metrics(measured, engine, trace))
         verdict = judge(measured.records, measured.facts)
         if outcome.task.kind != "speed":
             verdict = _about_answers(verdict)

@@ -14,11 +14,6 @@ from minionbench.schema import BenchmarkRun
 from minionbench.store import DATA, RunFolder, is_running, read_journal
 
 
-def run_id_of(which: str) -> str:
-    """The whole id of a run, of which the date and time are enough."""
-    return which if which.startswith("benchmark_") else f"benchmark_{which}"
-
-
 def latest_interrupted(documents: Path) -> str:
     """Id of the latest run of the registry benchmark that did not come to its end."""
     found = [

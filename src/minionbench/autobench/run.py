@@ -23,17 +23,18 @@ from minionbench.autobench.resuming import (
     earlier_records,
     is_complete,
     latest_interrupted,
-    run_id_of,
 )
 from minionbench.autobench.task import Tasks
 from minionbench.autobench.turn import machine_to_itself
 from minionbench.clock import utc_now
 from minionbench.errors import UsageError
 from minionbench.measuring import INTERRUPTED, Observer, Silent, stopped_by_signals
+from minionbench.metering import Metering
+from minionbench.meters.power.meter import PowerSettings
 from minionbench.records import RequestRecord
 from minionbench.registry import read_registry
 from minionbench.registry.reading import MOST_LISTED
-from minionbench.runner import StopSwitch
+from minionbench.runner import StopSwitch, collector_relieved
 from minionbench.schema import BenchmarkCandidate, BenchmarkRun, MetricResult
 from minionbench.store import (
     DATA,
@@ -43,6 +44,7 @@ from minionbench.store import (
     registry_path,
     reopen,
     reserve,
+    run_id_of,
     runs_dir,
 )
 from minionbench.system import git_facts, redact, system_info
@@ -105,6 +107,7 @@ def run_autobench(
     resume: str | None = None,
     observer: Observer | None = None,
     argv: Sequence[str] | None = None,
+    meters: PowerSettings | None = None,
 ) -> AutobenchOutcome:
     """Measures every model of a registry, one after the other, into one document.
 
@@ -122,6 +125,7 @@ def run_autobench(
             procedure and `only` are those of the plan.
         observer: whom to tell how it goes on.
         argv: the command that the document shows; None takes this process's own.
+        meters: which meters of power are looked at; None for those that are there.
 
     Raises:
         UsageError: the registry is not there or cannot be read, a version is not in it, or there
@@ -138,7 +142,7 @@ def run_autobench(
         return _list_only(registry, documents, only, procedure or Procedure(), command)
     if resume is not None:
         with machine_to_itself(f"resuming {resume}"):
-            return _resumed(documents, resume, observer, command)
+            return _resumed(documents, resume, observer, command, meters)
     drawn = _drawn(registry, only, procedure or Procedure())
     tasks = Tasks(drawn.procedure)
     with machine_to_itself(f"measuring {drawn.registry}"), reserve(documents) as folder:
@@ -146,7 +150,7 @@ def run_autobench(
             drawn, run_id=folder.run_id, started=folder.started, sources=tasks.sources
         )
         plan.save(folder.folder)
-        return _measure(plan, tasks, folder, {}, {}, [], observer, command)
+        return _measure(plan, tasks, folder, {}, {}, [], observer, command, meters)
 
 
 def _list_only(
@@ -257,7 +261,9 @@ def _is_reference(path: Path) -> bool:
         return False
 
 
-def _resumed(documents: Path, which: str, observer: Observer, command: str) -> AutobenchOutcome:
+def _resumed(
+    documents: Path, which: str, observer: Observer, command: str, meters: PowerSettings | None
+) -> AutobenchOutcome:
     run_id = latest_interrupted(documents) if which == LATEST else run_id_of(which)
     if is_complete(documents, run_id):
         raise UsageError(f"Run {run_id} is complete: there is nothing left to measure.")
@@ -277,7 +283,7 @@ def _resumed(documents: Path, which: str, observer: Observer, command: str) -> A
             f"{number_of(len(plan.models), 'model')} done and {number_of(kept, 'request')} of "
             "others kept."
         ]
-        return _measure(plan, tasks, folder, done, earlier, notes, observer, command)
+        return _measure(plan, tasks, folder, done, earlier, notes, observer, command, meters)
 
 
 def _measure(
@@ -289,12 +295,12 @@ def _measure(
     notes: list[str],
     observer: Observer,
     command: str,
+    meters: PowerSettings | None,
 ) -> AutobenchOutcome:
     """Measures what the plan still asks for, and writes the document."""
     stop = StopSwitch()
     system, git = system_info(), git_facts()
     journal = folder.journal()
-    bench = Bench(tasks, folder, journal, stop, observer)
     left = [place for place in plan.order if place not in done]
     observer.plan(
         folder.run_id,
@@ -309,7 +315,12 @@ def _measure(
     )
     partial: dict[int, Finished] = {}
     try:
-        with stopped_by_signals(stop):
+        with (
+            stopped_by_signals(stop),
+            collector_relieved(),
+            Metering(meters or PowerSettings(), folder.traces()) as metering,
+        ):
+            bench = Bench(tasks, folder, journal, stop, observer, metering)
             for place in left:
                 if _thrown(stop):
                     break

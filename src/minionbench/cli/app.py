@@ -11,9 +11,18 @@ from minionbench.errors import MinionbenchError
 
 COMMANDS = {
     "run": ("minionbench.cli.run", "Measure a model over the workloads."),
+    "sweep": (
+        "minionbench.cli.sweep",
+        "Measure every combination of some factors, as one designed run.",
+    ),
     "autobench": ("minionbench.cli.autobench", "Measure every model of the registry."),
+    "compare": ("minionbench.cli.compare", "Say what changed between runs, and how surely."),
+    "gate": ("minionbench.cli.gate", "Fail when something got worse than a baseline."),
+    "ab": ("minionbench.cli.ab", "Measure two things in turn, and compare them."),
     "select": ("minionbench.cli.select", "Choose the best model of a run."),
-    "runs": ("minionbench.cli.runs", "List, show, recover, regrade and prune runs."),
+    "report": ("minionbench.cli.report", "Make a page of runs that opens offline."),
+    "plot": ("minionbench.cli.plot", "Draw one plot of runs as SVG or PNG."),
+    "runs": ("minionbench.cli.runs", "List, show, ask, recover, regrade and prune runs."),
     "registry": ("minionbench.cli.registry", "List, add, promote and verify models."),
     "doctor": ("minionbench.cli.doctor", "Say what this machine offers and what it lacks."),
     "simulate": ("minionbench.cli.simulate", "Pose as a provider with known answers and times."),

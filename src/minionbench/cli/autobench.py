@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from minionbench.cli.groups import GroupedCommand, GroupedOption
+from minionbench.cli.metering_options import FLAGS, metering_options, power_settings
 from minionbench.cli.output import FORMATS, progress_for, show, show_end
 from minionbench.cli.text import width
 from minionbench.errors import UsageError
@@ -133,6 +134,7 @@ OUTPUT = partial(click.option, cls=GroupedOption, group="Results")
     metavar="SIZE",
     help="Memory, as 8G.  [default: 90 % of what is available]",
 )
+@metering_options
 @OUTPUT(
     "-o",
     "--output-dir",
@@ -174,6 +176,7 @@ def command(
 
     if resume is not None:
         refuse_what_the_plan_says(ctx)
+    meters = power_settings(**{name: flags.pop(name) for name in FLAGS})
     progress = progress_for(form)
     try:
         outcome = run_autobench(
@@ -184,6 +187,7 @@ def command(
             only=only,
             resume=resume,
             observer=progress,
+            meters=meters,
         )
     except KeyboardInterrupt:
         progress.done()

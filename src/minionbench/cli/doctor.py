@@ -13,11 +13,15 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
 
+from minionbench.cli.metering_options import metering_options, power_settings
 from minionbench.cli.text import printable
+
+if TYPE_CHECKING:
+    from minionbench.meters.power.meter import PowerSettings
 
 TOOLS = (
     ("ollama", "runs models on this machine: https://ollama.com/download"),
@@ -56,13 +60,15 @@ MARKS = {"ok": "ok", "note": "note", "missing": "MISSING"}
 )
 @click.option("-u", "--url", "urls", multiple=True, metavar="URL", help="Look at a server too.")
 @click.option("--api-key-env", metavar="NAME", help="Environment variable that holds its key.")
-def command(form: str, urls: tuple[str, ...], api_key_env: str | None) -> int:
+@metering_options
+def command(form: str, urls: tuple[str, ...], api_key_env: str | None, **meters: Any) -> int:
     """Say what this machine offers and what it lacks.
 
     Leaves with 1 when something is missing without which `minionbench run` cannot work, or when a
-    server that was named does not answer.
+    server or a meter that was named does not answer.
     """
-    findings = list(examine())
+    wanted = power_settings(**meters)
+    findings = [*examine(), *power_meters(wanted)]
     for url in urls:
         findings.extend(server_at(url, api_key_env))
     if form == "json":
@@ -90,7 +96,14 @@ def lines(findings: list[Finding]) -> Iterator[str]:
 
 def examine() -> Iterator[Finding]:
     """Looks at everything, most needed first."""
-    looks: tuple[Callable[[], Iterator[Finding]], ...] = (needed, machine, servers, keys, tools)
+    looks: tuple[Callable[[], Iterator[Finding]], ...] = (
+        needed,
+        machine,
+        servers,
+        keys,
+        proxies,
+        tools,
+    )
     for look in looks:
         yield from look()
 
@@ -227,7 +240,7 @@ def processor(group: str) -> Iterator[Finding]:
 
 def gpu_memory(group: str) -> Finding:
     """Asks the NVIDIA driver for its GPUs, as `peak_vram_mb` does."""
-    from minionbench.meters.vram import NOT_INSTALLED, gpus
+    from minionbench.meters.nvml import NOT_INSTALLED, gpus
     from minionbench.units import BYTES_PER_MB
 
     name = "GPU memory"
@@ -244,6 +257,35 @@ def gpu_memory(group: str) -> Finding:
         for gpu in found.devices
     )
     return Finding(group, name, "ok", f"{listed}; driver {found.driver}")
+
+
+def power_meters(wanted: PowerSettings) -> Iterator[Finding]:
+    """Opens each kind of meter of power, looks at it once, and closes it."""
+    from minionbench.errors import MeterError
+    from minionbench.meters.power.catalog import close_all, find_meters
+
+    group = "Meters of power"
+    try:
+        meters = find_meters(wanted)
+    except MeterError as error:
+        yield Finding(group, "at the wall", "missing", str(error))
+        return
+    try:
+        for one in meters:
+            if one.meter is None:
+                yield Finding(group, one.name, "note", one.reason or "", one.remedy)
+                continue
+            unread = [
+                f"{look.stream_id}: {look.why}" for look in one.meter.look() if look.value is None
+            ]
+            state: Literal["ok", "note"] = "note" if unread else "ok"
+            found = f"{one.status}, {one.resolution}" if one.resolution else one.status
+            yield Finding(group, one.name, state, "; ".join([found, *unread]), one.note)
+    finally:
+        close_all(meters)
+    if not any(one.meter for one in meters):
+        advice = "a meter at the wall: --meter-command; a modelled figure: --tdp (docs/energy.md)"
+        yield Finding(group, "energy", "note", "not measured on this machine", advice)
 
 
 def hugging_face_server() -> Finding:
@@ -349,6 +391,40 @@ def keys() -> Iterator[Finding]:
         yield Finding(group, name, "ok" if there else "note", found, advice)
     whence = "" if table.own_file is None else f", changed by {table.own_file}"
     yield Finding(group, "table", "ok", f"of {table.date}{whence}")
+
+
+def proxies() -> Iterator[Finding]:
+    """The proxies that the environment names for servers elsewhere; user names and passwords are
+    not shown, and nobody is asked."""
+    from minionbench.errors import MinionbenchError
+    from minionbench.system import redact_text
+    from minionbench.system.redaction import HIDDEN
+    from minionbench.transport.proxy import direct_hosts, named_proxy
+
+    group = "Proxies"
+    schemes: tuple[Literal["http", "https"], ...] = ("https", "http")
+    none = True
+    for scheme in schemes:
+        try:
+            proxy = named_proxy(scheme, os.environ)
+        except MinionbenchError as error:
+            none = False
+            yield Finding(group, f"for {scheme}://", "note", str(error), "or unset it")
+            continue
+        if proxy is not None:
+            none = False
+            user = "" if proxy.credentials is None else f"{HIDDEN}@"
+            place = f"{'https' if proxy.url.tls else 'http'}://{user}{proxy.url.authority}"
+            found = f"{place}, by {proxy.variable}"
+            yield Finding(group, f"for {scheme}://", "ok", found)
+    if none:
+        yield Finding(group, "proxy", "ok", "none: servers elsewhere are reached directly")
+        return
+    variable, hosts = direct_hosts(os.environ)
+    direct = "this machine"
+    if hosts and hosts.strip():
+        direct += f", and what {variable} names: {redact_text(hosts)}"
+    yield Finding(group, "without a proxy", "ok", direct)
 
 
 def tools() -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from minionbench.cli import text
+from minionbench.cli.sweep_table import is_sweep, swept
 from minionbench.cli.table import (
     COLUMNS,
     has_own_figures,
@@ -89,7 +90,8 @@ def row(
 
 def as_table(run: BenchmarkRun, path: Path | None) -> str:
     """For a person at a terminal."""
-    return "\n".join(report(run, path, text.width())) + "\n"
+    lines = swept if is_sweep(run) else report
+    return "\n".join(lines(run, path, text.width())) + "\n"
 
 
 def as_json(run: BenchmarkRun, path: Path | None) -> str:

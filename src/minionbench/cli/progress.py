@@ -11,7 +11,7 @@ import contextlib
 import io
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from minionbench.cli.so_far import SoFar
@@ -57,6 +57,12 @@ class Progress:
         self.so_far.plan(cells)
         named = in_one_line(model) or "the model of the server"
         self._say(f"{run_id}: {named}, {number_of(self.so_far.total, 'request')}")
+
+    def costs(
+        self, cost_of: Callable[[RequestRecord], float | None], most_usd: float | None
+    ) -> None:
+        """Notes how money is reckoned."""
+        self.so_far.cost_of, self.so_far.most_cost_usd = cost_of, most_usd
 
     def stage(self, text: str) -> None:
         """Shows what is being done now."""

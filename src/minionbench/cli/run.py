@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from minionbench.cli.groups import GroupedCommand, GroupedOption
+from minionbench.cli.groups import GroupedOption
+from minionbench.cli.metering_options import metering_options, power_settings
+from minionbench.cli.money_options import money_options, money_settings
 from minionbench.cli.output import FORMATS, progress_for, show, show_end
+from minionbench.cli.slo_options import GoodputCommand, goodput_option, objective_of_flags
 from minionbench.cli.text import printable
 from minionbench.errors import UsageError
 
@@ -134,7 +137,7 @@ TIMEOUT = partial(
 OUTPUT = partial(click.option, cls=GroupedOption, group="Results")
 
 
-@click.command(name="run", cls=GroupedCommand)
+@click.command(name="run", cls=GoodputCommand)
 @WHAT(
     "-w",
     "--workload",
@@ -179,7 +182,13 @@ OUTPUT = partial(click.option, cls=GroupedOption, group="Results")
     metavar="TOKENS",
     help="For reasoning, apart from the answer's.",
 )
-@WHAT("--dataset", metavar="PATH", help="Take the items of a workload from a data set on disk.")
+@WHAT(
+    "--dataset",
+    metavar="PATH|hub[:NAME]",
+    help="Take the items of a workload from a data set: a file (JSON Lines, CSV, Parquet), or hub "
+    "for the real data behind it, out of Hugging Face's cache.",
+)
+@WHAT("--download", is_flag=True, help="Fetch what that cache lacks from Hugging Face's hub.")
 @HYBRID("--protocol", metavar="NAME", help="minion or minions.  [default: minion]")
 @HYBRID(
     "--protocols",
@@ -189,11 +198,6 @@ OUTPUT = partial(click.option, cls=GroupedOption, group="Results")
     help="Compare local, remote, minion, minions, rag on the same items; all for all of them.",
 )
 @HYBRID("--remote-url", metavar="URL", help="Of a server for the remote side.")
-@HYBRID(
-    "--remote-price",
-    metavar="IN[,CACHED],OUT",
-    help="Of the remote model, in dollars per million tokens.",
-)
 @HYBRID("--max-rounds", type=COUNT, metavar="N", help="Of a protocol.  [default: 3]")
 @HYBRID("--samples", type=COUNT, metavar="N", help="MinionS: per job.  [default: 1]")
 @HYBRID(
@@ -203,6 +207,12 @@ OUTPUT = partial(click.option, cls=GroupedOption, group="Results")
 )
 @HYBRID("--chunk-size", type=COUNT, metavar="N", help="In characters.  [default: 3000]")
 @HYBRID("--preselect", type=COUNT, metavar="K", help="MinionS: use the best K chunks by BM25.")
+@HYBRID(
+    "--embedding-model",
+    metavar="MODEL",
+    help="Choose them by the vectors of this model: llamacpp/PATH.gguf, ollama/NAME.",
+)
+@HYBRID("--embedding-url", metavar="URL", help="Of a server with OpenAI's API for that.")
 @HYBRID("--retrieve", type=COUNT, metavar="K", help="rag: chunks that are sent.  [default: 5]")
 @HYBRID(
     "--slots",
@@ -246,6 +256,7 @@ OUTPUT = partial(click.option, cls=GroupedOption, group="Results")
     help="Stop before prompts and answers take more together.  [default: no limit]",
 )
 @LENGTH("-c", "--concurrency", type=COUNT, default=1, metavar="N", help="Streams.  [default: 1]")
+@goodput_option
 @LENGTH("--seed", type=int, default=0, metavar="N", help="Decides the items.  [default: 0]")
 @LENGTH(
     "--input-tokens",
@@ -292,6 +303,8 @@ OUTPUT = partial(click.option, cls=GroupedOption, group="Results")
 @TIMEOUT("--timeout-first-byte", help="Until an answer begins.  [default: 300]")
 @TIMEOUT("--timeout-idle", help="Silence within an answer.  [default: 60]")
 @TIMEOUT("--timeout-total", help="For a whole answer.  [default: 900]")
+@money_options
+@metering_options
 @OUTPUT(
     "-o",
     "--output-dir",
@@ -351,12 +364,13 @@ def run_settings(
     protocol: str | None,
     protocols: tuple[str, ...],
     remote_url: str | None,
-    remote_price: str | None,
     max_rounds: int | None,
     samples: int | None,
     chunk_by: str | None,
     chunk_size: int | None,
     preselect: int | None,
+    embedding_model: str | None,
+    embedding_url: str | None,
     retrieve: int | None,
     slots: int | None,
     quant: str | None,
@@ -381,9 +395,11 @@ def run_settings(
     max_tokens_total: int | None,
     seed: int,
     concurrency: int,
+    goodput: tuple[str, ...],
     input_tokens: int | None,
     output_tokens: int | None,
     dataset: str | None,
+    download: bool,
     threads: int | None,
     context: int | None,
     gpu_layers: int | None,
@@ -395,6 +411,14 @@ def run_settings(
     no_text: bool,
     output_dir: Path | None,
     dry_run: bool,
+    remote_price: str | None,
+    prices: Path | None,
+    max_cost: float | None,
+    electricity_price: float | None,
+    meter_command: str | None,
+    meter_file: Path | None,
+    tdp: float | None,
+    no_meters: bool,
 ) -> RunSettings:
     """What the flags mean.
 
@@ -404,12 +428,11 @@ def run_settings(
     from minionbench.exchange import Timeouts
     from minionbench.experiment import RunSettings
     from minionbench.load import ClosedLoop
-    from minionbench.prices import Price
     from minionbench.store import read_item_ids
     from minionbench.workloads.catalog import workload
     from minionbench.workloads.items import has_any
 
-    if dataset is not None and len(workloads) != 1:
+    if dataset not in (None, "hub") and len(workloads) != 1:
         raise UsageError("--dataset goes with one workload: name it, as in -w prefill")
     timeouts = {
         "connect_s": timeout_connect,
@@ -446,6 +469,8 @@ def run_settings(
             "samples": samples,
             "chunking": chunking(chunk_by, chunk_size),
             "preselect": preselect,
+            "embedding_model": embedding_model,
+            "embedding_url": embedding_url,
             "k": retrieve,
         }
     )
@@ -471,7 +496,14 @@ def run_settings(
         chosen_deployment = where(deployment, model, remote_model, url, quant)
         engine, remote_engine = EngineSettings(**both, **here, **reached), None
     chosen = tuple(
-        workload(name, input_tokens=input_tokens, output_tokens=output_tokens, dataset=dataset)
+        workload(
+            name,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            dataset=dataset,
+            download=download,
+            say=fetching,
+        )
         for name in workloads
     )
     if items is not None:
@@ -492,17 +524,31 @@ def run_settings(
         reasoning=reasoning,
         reasoning_effort=reasoning_effort,
         reasoning_budget=reasoning_budget,
-        remote_price=None if remote_price is None else Price.parse(remote_price),
         max_total_tokens=max_tokens_total,
         seed=seed,
         load=ClosedLoop(concurrency=concurrency),
+        objective=objective_of_flags(goodput),
         engine=engine,
         remote_engine=remote_engine,
+        meters=power_settings(
+            meter_command=meter_command, meter_file=meter_file, tdp=tdp, no_meters=no_meters
+        ),
         keep_text=not no_text,
         output_dir=output_dir,
         dry_run=dry_run,
         **given(counts),
+        **money_settings(
+            remote_price=remote_price,
+            prices=prices,
+            max_cost=max_cost,
+            electricity_price=electricity_price,
+        ),
     )
+
+
+def fetching(text: str) -> None:
+    """Says that something is fetched from elsewhere."""
+    click.echo(f"minionbench: {text}", err=True)
 
 
 HYBRID_FLAGS = {"--chunking": "--chunk-by", "--k": "--retrieve"}

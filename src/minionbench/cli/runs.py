@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from minionbench.cli.history import sql_command, trend_command
 from minionbench.cli.output import folder_option, format_option, show
 from minionbench.cli.regrade import items_command, regrade_command
 from minionbench.cli.text import aligned, printable
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.group(name="runs")
 def command() -> None:
-    """List, show, recover, regrade and prune runs."""
+    """List, show, ask, recover, regrade and prune runs."""
 
 
 @command.command(name="list")
@@ -113,6 +114,8 @@ def prune_command(keep: int, output_dir: Path | None, dry_run: bool) -> None:
 
 command.add_command(regrade_command)
 command.add_command(items_command)
+command.add_command(sql_command)
+command.add_command(trend_command)
 
 
 def models(entry: RunEntry) -> list[str]:

@@ -35,6 +35,7 @@ MODEL_FIELDS = {
     "context": "context_tokens",
     "output": "max_output_tokens",
     "installed": "installed",
+    "pace": "pace",
 }
 """Words of `--model NAME,word=value` → fields of the model."""
 
@@ -47,17 +48,27 @@ def read_model(text: str) -> SimulatedModel:
 
     name, *parts = text.split(",")
     fields: dict[str, Any] = {"name": name}
+    number: Any
     for part in parts:
         word, equals, value = part.partition("=")
         if word not in MODEL_FIELDS or not equals:
             known = ", ".join(MODEL_FIELDS)
             raise UsageError(f"--model {text}: {part!r} is no WORD=VALUE; words are {known}")
         number = int(value) if value.isdigit() else value
+        if word == "pace":
+            number = _number(value)
         fields[MODEL_FIELDS[word]] = WORDS.get(value, number)
     try:
         return msgspec.convert(fields, SimulatedModel)
     except msgspec.ValidationError as error:
         raise UsageError(f"--model {text}: {error}") from error
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def read_chance(text: str) -> tuple[str, float]:
@@ -125,7 +136,7 @@ def print_faults(ctx: click.Context, option: click.Parameter, wanted: bool) -> N
     group="Models and answers",
     help="A model to serve; words: reasoning=switch|always|never|none, default=true, "
     "shown=apart|inline|hidden, thinking=both|budget|adaptive, context=N, output=N, "
-    "installed=false. More than once for more.",
+    "installed=false, pace=N (2: half as fast). More than once for more.",
 )
 @click.option(
     "--any-model",

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from minionbench.cli.cost_line import costs
+from minionbench.cli.energy_line import energy
+from minionbench.cli.goodput_line import goodput
 from minionbench.cli.protocol_table import compared, is_compared, protocol, taken
 from minionbench.cli.text import aligned, printable, wrapped
 from minionbench.metrics.table import METRICS
@@ -109,10 +112,16 @@ def measured(candidate: BenchmarkCandidate, columns: int) -> Iterator[str]:
     yield ""
     if right := answers(candidate.cells):
         yield from wrapped(right, columns, "  ", "    ")
+    if good := goodput(candidate.cells):
+        yield from wrapped(good, columns, "  ", "    ")
     yield from taken(candidate, columns)
     if figures_of_its_own := quality(candidate):
         yield from wrapped(figures_of_its_own, columns, "  ", "    ")
     yield from wrapped(memory(candidate), columns, "  ")
+    if used := energy(candidate.cells):
+        yield from wrapped(used, columns, "  ", "    ")
+    if spent := costs(candidate.cells):
+        yield from wrapped(spent, columns, "  ", "    ")
     yield from wrapped(method(candidate.cells), columns, "  ")
     missing = list(absences(candidate))
     if missing:

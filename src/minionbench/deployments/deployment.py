@@ -46,4 +46,4 @@ def answer_of(reply: Reply, call: int) -> Answer:
     """The answer that a reply amounts to; a failed reply is an abstention that says why."""
     if reply.failure is not None:
         return Answer(text=None, call=None, abstained=reply.failure.message)
-    return Answer(text=reply.text, call=call)
+    return Answer(text=reply.text, call=call, likeliest=reply.likeliest)

@@ -13,10 +13,12 @@ from minionbench.engines.server_kind import (
     LLAMA_CPP,
     METRICS_ROUTE,
     OLLAMA,
+    TOKENIZE_ROUTE,
     UNIQUE_PREFIX,
     Asker,
     Flush,
     ServerKind,
+    Tokenizes,
     context_tokens,
     has_metrics,
     look,
@@ -55,8 +57,10 @@ class AttachedEngine(Engine):
         flush: Flush | None = None,
         has_metrics: bool = False,
         template: TemplateReasoning | None = None,
+        tokenizes: Tokenizes | None = None,
     ) -> None:
         """`flush` is the route that empties its prefix cache, where that is how it is kept cold.
+        `tokenizes` is how its tokenizer is asked, where it has one to ask.
 
         `template` is what the model's chat template says of reasoning, where the server shows it.
         """
@@ -65,6 +69,7 @@ class AttachedEngine(Engine):
         self._asker = asker
         self._flush = flush
         self._has_metrics = has_metrics
+        self._tokenizes = tokenizes
 
     def set_reasoning(self, reasoning: Reasoning) -> None:
         """Has the model reason, or not, as far as it is known how it is told to.
@@ -98,6 +103,23 @@ class AttachedEngine(Engine):
         except ProbeError:
             return None
         return answer.body.decode("utf-8", "replace") if answer.status == 200 else None
+
+    def count_tokens(self, text: str) -> int | None:
+        """How many tokens a text has by `/tokenize`; None where the server does not say."""
+        if self._tokenizes is None or self._asker is None:
+            return None
+        body = {
+            "model": self.facts.model,
+            self._tokenizes.text: text,
+            self._tokenizes.marks: False,
+        }
+        try:
+            answer = self._asker.ask(TOKENIZE_ROUTE, body)
+        except ProbeError:
+            return None
+        document = answer.json() if answer.status == 200 else None
+        tokens = document.get("tokens") if isinstance(document, dict) else None
+        return len(tokens) if isinstance(tokens, list) else None
 
 
 def attach(url: str, model: str | None, settings: EngineSettings) -> AttachedEngine:
@@ -172,6 +194,7 @@ def attach(url: str, model: str | None, settings: EngineSettings) -> AttachedEng
         flush=flush,
         has_metrics=has_metrics(asker, kind),
         template=template,
+        tokenizes=kind.tokenizes,
     )
 
 

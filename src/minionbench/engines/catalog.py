@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import msgspec
 from minionbench.engines.engine import Engine, EngineSettings
 from minionbench.engines.providers import providers
 from minionbench.errors import DeploymentError, UsageError
+from minionbench.wire.secrecy import looks_like_key
 
 REFERENCE_FORMATS = ("f16", "q8_0", "q4_0")
 DEFAULT_REFERENCE_FORMAT = "q8_0"
+SHORTEST_KEY = 16
+"""What is shorter in a variable for a key is a placeholder, which may stand in a model's name."""
 REFERENCE_FOLDER = Path(__file__).parent / "reference_model"
 
 _HERE = ("reference", "llamacpp", "ollama")
@@ -43,7 +47,9 @@ class ModelSpec(msgspec.Struct, frozen=True):
 
         Raises:
             UsageError: no such provider or format, or nothing named; the message lists the forms.
+                Or the name is a key, which is not repeated.
         """
+        refuse_key(text)
         text = None if text is None else text.strip()
         if text is not None and not _is_utf8(text):
             raise UsageError(f"The model's name {text!a} is not valid UTF-8; rename the model")
@@ -84,6 +90,27 @@ class ModelSpec(msgspec.Struct, frozen=True):
         if self.provider == "llamacpp" and self.name is not None:
             return Path(self.name).expanduser()
         return None
+
+
+def refuse_key(text: str | None, environment: Mapping[str, str] = os.environ) -> None:
+    """Refuses a model's name that is a key: by its looks, or the value of a provider's variable.
+
+    Raises:
+        UsageError: it is one; it is not repeated.
+    """
+    if text is None:
+        return
+    try:
+        variables = [info.key_variable for info in providers().by_name.values()]
+    except UsageError:
+        variables = []  # a broken table is told of where a provider is looked for in it
+    held = (environment.get(variable, "").strip() for variable in variables)
+    if looks_like_key(text) or any(len(key) >= SHORTEST_KEY and key in text for key in held):
+        raise UsageError(
+            "What stands in the place of a model's name looks like a key, so it is neither used "
+            "nor repeated here. Name the model, as openai/NAME; the key comes from its provider's "
+            "variable, or from where --key-from says"
+        )
 
 
 @contextmanager
@@ -134,7 +161,9 @@ def _open(
     if spec.provider == "ollama" and spec.name is not None:
         from minionbench.engines.ollama import attach_ollama
 
-        return attach_ollama(spec.name, settings, say=say)
+        named = settings.ollama_host
+        environment = os.environ if named is None else {**os.environ, "OLLAMA_HOST": named}
+        return attach_ollama(spec.name, settings, environment, say=say)
     raise DeploymentError("The server's address is missing; give it with --url")
 
 

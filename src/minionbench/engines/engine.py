@@ -76,6 +76,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a model that Ollama lacks is fetched."""
     fresh: bool = False
     """Whether Ollama is to load the model anew."""
+    ollama_host: str | None = None
+    """Address of the Ollama server; None for the one that `OLLAMA_HOST` names."""
 
     def __post_init__(self) -> None:
         _check_range("threads", self.threads, 1, MAX_THREADS)
@@ -239,6 +241,11 @@ class Engine:
 
     def metrics_page(self) -> str | None:
         """The server's own account of its work so far, in Prometheus' form; None without one."""
+        return None
+
+    def count_tokens(self, text: str) -> int | None:
+        """How many tokens a text has by the model's own tokenizer, without marks of beginning or
+        end; None where the server cannot be asked."""
         return None
 
     def held_memory(self) -> HeldMemory | None:

@@ -141,7 +141,9 @@ def start(
         model,
         dialect="completions" if settings.raw else "openai",
         key=key,
-        manners=Manners(switch="none" if settings.raw else template.switch, raw=settings.raw),
+        manners=Manners(
+            switch="none" if settings.raw else template.switch, raw=settings.raw, logprobs=True
+        ),
         slots=child_settings["slots"],
         headers=settings.headers,
         extra_body=extra_body,

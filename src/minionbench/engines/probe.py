@@ -6,7 +6,7 @@ import errno
 import json
 import math
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -87,15 +87,82 @@ def ask(
         ProbeError: no connection, no HTTP, no complete answer in time, or one that is too long.
         DeploymentError: the user's proxy or trusted certificates cannot be used.
     """
-    limits = Timeouts(
-        connect_s=timeout_s, first_byte_s=timeout_s, idle_s=timeout_s, total_s=timeout_s
-    )
     secrets = secrets_in(key, headers)
-    server = _target(url, insecure, limits, MAX_ANSWER_BYTES)
+    server = _target(url, insecure, _at_most(timeout_s), MAX_ANSWER_BYTES)
     payload = _request(url, target, body, key, headers)
     with Transport() as transport:
         sending = transport.submit(server, payload, monotonic_ns(), None)
         transport.step()
+    return _answer(sending, timeout_s, secrets)
+
+
+class Conversation:
+    """Many questions to one server, one after the other, over a connection that is kept.
+
+    A question is sent before the answer to the one before it is given out, so that the server
+    works on it while that answer is being read. Ends with its block; what is under way then is
+    dropped.
+    """
+
+    def __init__(self, url: Url, *, key: Secret | None = None, timeout_s: float) -> None:
+        """`timeout_s` bounds each question as a whole; see `ask` for the rest.
+
+        Raises ProbeError when the server's name cannot be resolved.
+        """
+        self.asked_ns = 0
+        """Time in which a question was under way: from its sending until its answer was there."""
+        self._url = url
+        self._key = key
+        self._timeout_s = timeout_s
+        self._secrets = secrets_in(key, ())
+        self._server = _target(url, False, _at_most(timeout_s), MAX_ANSWER_BYTES)
+        self._transport = Transport()
+
+    def __enter__(self) -> Conversation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._transport.close()
+
+    def answers(self, questions: Iterable[tuple[str, Any]]) -> Iterator[ProbeAnswer]:
+        """The answer to each (target, body), in order, whatever its status.
+
+        Raises ProbeError as `ask` does.
+        """
+        under_way: Sending | None = None
+        for target, body in questions:
+            answer = None if under_way is None else self._awaited(under_way)
+            under_way = self._sent(target, body)
+            if answer is not None:
+                yield answer
+        if under_way is not None:
+            yield self._awaited(under_way)
+
+    def _sent(self, target: str, body: Any) -> Sending:
+        kept = (("Connection", "keep-alive"),)
+        payload = _request(self._url, target, body, self._key, kept)
+        now_ns = monotonic_ns()
+        sending = self._transport.submit(self._server, payload, now_ns, None)
+        self._transport.step(until_ns=now_ns)
+        return sending
+
+    def _awaited(self, sending: Sending) -> ProbeAnswer:
+        while not sending.ended:
+            self._transport.step()
+        exchange = sending.exchange
+        if exchange.sent_ns is not None and exchange.end_ns is not None:
+            self.asked_ns += exchange.end_ns - exchange.sent_ns
+        return _answer(sending, self._timeout_s, self._secrets)
+
+
+def _at_most(timeout_s: float) -> Timeouts:
+    return Timeouts(
+        connect_s=timeout_s, first_byte_s=timeout_s, idle_s=timeout_s, total_s=timeout_s
+    )
+
+
+def _answer(sending: Sending, timeout_s: float, secrets: list[str]) -> ProbeAnswer:
+    """What came back. Raises ProbeError when that is no answer."""
     exchange = sending.exchange
     if exchange.outcome is not None or exchange.status is None:
         raise _error(sending, timeout_s, secrets)

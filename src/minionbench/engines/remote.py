@@ -97,15 +97,7 @@ class RemoteEngine(Engine):
         """
         traits, endpoint = self._traits, self.endpoint
         name = f"{endpoint.model} of {self._title}"
-        if reasoning.on and traits.reasoning == "never":
-            raise DeploymentError(
-                f"{name} does not reason; leave out --reasoning, or take another model"
-            )
-        if not reasoning.on and traits.reasoning == "always":
-            raise DeploymentError(
-                f"{name} always reasons and cannot be told not to; leave out --no-reasoning, or "
-                "take another model"
-            )
+        check_reasoning(name, traits, reasoning)
         endpoint.manners = traits.manners(reasoning)
         if reasoning.on:
             effort = reasoning.effort or traits.on_effort
@@ -116,8 +108,6 @@ class RemoteEngine(Engine):
         else:
             wish = Reasoning(on=False, effort=traits.off_effort)
         if traits.switch == "none":
-            if traits.reasoning == "unknown":
-                raise DeploymentError(f"How {name} is told to reason or not is not known")
             wish = None
         endpoint.reasoning = wish
         self._say_how()
@@ -131,6 +121,25 @@ class RemoteEngine(Engine):
         if not self.endpoint.manners.temperature:
             notes += (NO_TEMPERATURE,)
         self.facts = msgspec.structs.replace(self.facts, notes=notes)
+
+
+def check_reasoning(name: str, traits: RemoteTraits, reasoning: Reasoning) -> None:
+    """Refuses a wish that a remote model cannot follow; `name` is what messages call it.
+
+    Raises:
+        DeploymentError: it does not reason, cannot be kept from it, or nobody knows how to ask.
+    """
+    if reasoning.on and traits.reasoning == "never":
+        raise DeploymentError(
+            f"{name} does not reason; leave out --reasoning, or take another model"
+        )
+    if not reasoning.on and traits.reasoning == "always":
+        raise DeploymentError(
+            f"{name} always reasons and cannot be told not to; leave out --no-reasoning, or take "
+            "another model"
+        )
+    if traits.switch == "none" and traits.reasoning == "unknown":
+        raise DeploymentError(f"How {name} is told to reason or not is not known")
 
 
 def open_remote(

@@ -31,6 +31,18 @@ UNIQUE_PREFIX = "a unique beginning of each prompt"
 Flush: TypeAlias = Literal["/flush_cache", "/reset_prefix_cache"]
 
 
+TOKENIZE_ROUTE = "/tokenize"
+
+
+class Tokenizes(NamedTuple):
+    """How a kind of server is asked for the tokens of a text, by POST /tokenize."""
+
+    text: str
+    """Field that holds the text."""
+    marks: str
+    """Field that says whether the marks of a text's beginning and end are to be added."""
+
+
 class ServerKind(NamedTuple):
     """What is known of a kind of server, as of `TABLE_DATE`."""
 
@@ -55,6 +67,8 @@ class ServerKind(NamedTuple):
     flush: Flush | None = None
     """Route whose POST empties the prefix cache."""
     manners: Manners = Manners()
+    tokenizes: Tokenizes | None = None
+    """How its tokenizer is asked; None where that is not known of it."""
 
 
 LLAMA_CPP = ServerKind(
@@ -67,7 +81,8 @@ LLAMA_CPP = ServerKind(
     version=(("/props", "build_info"),),
     metrics="llamacpp:",
     cold_body={"cache_prompt": False},
-    manners=Manners(switch="enable_thinking"),
+    manners=Manners(switch="enable_thinking", logprobs=True),
+    tokenizes=Tokenizes("content", "add_special"),
 )
 OLLAMA = ServerKind(
     "ollama",
@@ -96,7 +111,8 @@ VLLM = ServerKind(
     version=(("/version", "version"),),
     metrics="vllm:",
     flush="/reset_prefix_cache",
-    manners=Manners(min_tokens_field="min_tokens", switch="enable_thinking"),
+    manners=Manners(min_tokens_field="min_tokens", switch="enable_thinking", logprobs=True),
+    tokenizes=Tokenizes("prompt", "add_special_tokens"),
 )
 SGLANG = ServerKind(
     "sglang",
@@ -108,6 +124,7 @@ SGLANG = ServerKind(
     metrics="sglang:",
     flush="/flush_cache",
     manners=Manners(min_tokens_field="min_tokens", switch="enable_thinking"),
+    tokenizes=Tokenizes("prompt", "add_special_tokens"),
 )
 LM_STUDIO = ServerKind(
     "lm-studio",

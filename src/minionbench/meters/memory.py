@@ -65,7 +65,7 @@ class TreeMemory:
 
     def sample(self) -> None:
         """Looks at the tree now; nothing happens when it is gone."""
-        found = self._linux_tree() if self._linux else self._other_tree()
+        found = _tree(self._pid, self._proc)
         if not found:
             return
         self._samples += 1
@@ -107,28 +107,38 @@ class TreeMemory:
             group_peak_bytes=self._group_peak,
         )
 
-    def _linux_tree(self) -> list[tuple[int, int | None]]:
-        """(resident, high-water mark) in bytes of each process of the tree, the root first."""
-        found: list[tuple[int, int | None]] = []
-        for pid in tree_pids(self._pid, self._proc):
-            try:
-                status = (self._proc / str(pid) / "status").read_bytes()
-            except OSError:
-                continue
-            resident = _kilobytes(status, b"VmRSS:")
-            if resident is not None:
-                found.append((resident, _kilobytes(status, b"VmHWM:")))
-        return found
 
-    def _other_tree(self) -> list[tuple[int, int | None]]:
-        import psutil
+def resident_bytes(pid: int, *, proc: Path = Path("/proc")) -> int | None:
+    """What a process and all its descendants hold resident now; None when they are gone."""
+    found = _tree(pid, proc)
+    return sum(resident for resident, _ in found) if found else None
 
+
+def _tree(pid: int, proc: Path) -> list[tuple[int, int | None]]:
+    """(resident, high-water mark) in bytes of each process of a tree, the root first."""
+    if not sys.platform.startswith("linux"):
+        return _other_tree(pid)
+    found: list[tuple[int, int | None]] = []
+    for member in tree_pids(pid, proc):
         try:
-            root = psutil.Process(self._pid)
-            family = [root, *root.children(recursive=True)]
-            return [(process.memory_info().rss, None) for process in family]
-        except psutil.Error:
-            return []
+            status = (proc / str(member) / "status").read_bytes()
+        except OSError:
+            continue
+        resident = _kilobytes(status, b"VmRSS:")
+        if resident is not None:
+            found.append((resident, _kilobytes(status, b"VmHWM:")))
+    return found
+
+
+def _other_tree(pid: int) -> list[tuple[int, int | None]]:
+    import psutil
+
+    try:
+        root = psutil.Process(pid)
+        family = [root, *root.children(recursive=True)]
+        return [(process.memory_info().rss, None) for process in family]
+    except psutil.Error:
+        return []
 
 
 def tree_pids(pid: int, proc: Path = Path("/proc")) -> Iterator[int]:

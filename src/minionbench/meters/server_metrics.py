@@ -209,6 +209,33 @@ _NAMES: dict[str, _Names] = {
 """By the beginning of a kind's names, as of 2026-11."""
 
 
+CACHE_SHARES = (
+    "vllm:kv_cache_usage_perc",
+    "vllm:gpu_cache_usage_perc",
+    "sglang:token_usage",
+    "llamacpp:kv_cache_usage_ratio",
+)
+"""Gauges of the share of the cache of keys and values that is in use, 1 for all of it, as of
+2026-11; the second is that of older versions of vLLM, the last that of older ones of llama.cpp."""
+_CACHE_LINES = re.compile(rf"^(?:{'|'.join(map(re.escape, CACHE_SHARES))})[{{ \t].*", re.MULTILINE)
+
+
+def cache_share(page: str, model: str | None = None) -> float | None:
+    """The share of a server's cache of keys and values that is in use, from 0 to 1.
+
+    Of several workers that of the fullest. None where the page does not tell it. The rest of the
+    page is not read, which would take milliseconds.
+    """
+    try:
+        samples = list(_samples("\n".join(_CACHE_LINES.findall(page))))
+    except UnreadablePage:
+        return None
+    if any(labels.get("model_name") == model for _, labels, _ in samples):
+        samples = [one for one in samples if one[1].get("model_name") == model]
+    shares = [value for _, _, value in samples if 0 <= value <= 1]
+    return max(shares) if len(shares) == len(samples) and shares else None
+
+
 def figures(account: Account, *, calls: int | None = None) -> dict[str, Any]:
     """A server's figures of a stretch of work, as plain values; empty where none is known.
 

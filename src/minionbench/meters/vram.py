@@ -1,9 +1,7 @@
 """Memory that a process tree holds on NVIDIA GPUs, as the driver itself accounts for it.
 
 The driver's library (NVML) lists the processes on each GPU with the memory of each. What belongs
-to the tree is added up over processes and GPUs; the peak is the largest sum that a look saw. The
-library is reached through `nvidia-ml-py`, which need not be installed: without it, without a GPU
-or without a permission there is no number but the reason.
+to the tree is added up over processes and GPUs; the peak is the largest sum that a look saw.
 
 Source: NVML API reference, nvmlDeviceGetComputeRunningProcesses and nvmlProcessInfo_t.
 """
@@ -11,32 +9,34 @@ Source: NVML API reference, nvmlDeviceGetComputeRunningProcesses and nvmlProcess
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from minionbench.clock import monotonic_ns
 from minionbench.meters.memory import tree_pids
+from minionbench.meters.nvml import (
+    NO_DEVICE,
+    NO_DRIVER,
+    handles,
+    name_of,
+    opened,
+    refused,
+    shut,
+)
 from minionbench.units import BYTES_PER_MB, NS_PER_S
 
-LIBRARY = "libnvidia-ml.so.1"
-NOT_INSTALLED = (
-    "nvidia-ml-py, which reads the GPU's memory, is not installed: "
-    "`pip install 'minionbench[gpu]'`, or `pip install nvidia-ml-py`"
-)
-NO_DRIVER = f"no NVIDIA GPU is usable: the driver's library {LIBRARY} is not on this machine"
-NO_DEVICE = "the NVIDIA driver lists no GPU"
 NO_PROCESS = "the NVIDIA driver lists no process of the engine on any GPU"
 OTHER_NUMBERS = (
     f"{NO_PROCESS}; this container has process numbers of its own, so that it may hold memory all "
     "the same: start the container with the host's (`--pid=host`)"
 )
 NOT_AVAILABLE = "the driver lists the engine's processes, and not how much memory each of them has"
+ENDED = "the engine has ended"
 NEVER_LOOKED = "the engine ended before its GPU memory was looked at"
 LEAST_APART_NS = NS_PER_S // 4
 """Between two looks that are made beside other work."""
@@ -70,28 +70,12 @@ class VramReading(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.peak_bytes is None else self.peak_bytes / BYTES_PER_MB
 
 
-class Gpu(NamedTuple):
-    """A GPU that the driver lists."""
-
-    name: str
-    total_bytes: int | None
-    """None where the driver does not tell."""
-
-
-class Gpus(NamedTuple):
-    """What the driver says of the machine's GPUs."""
-
-    devices: tuple[Gpu, ...]
-    driver: str | None
-    reason: str | None
-    """Why there are none; None when there are some."""
-
-
 class TreeVram:
     """Watches the GPU memory of a process and all its descendants.
 
     `sample` looks now. `sample_beside` does so where enough time has passed that looking stays
-    below half a percent of the time. `close` gives the driver's library back.
+    below half a percent of the time. `close` gives the driver's library back. Not to be shared by
+    two threads at once.
     """
 
     def __init__(self, pid: int, *, proc: Path = Path("/proc")) -> None:
@@ -102,39 +86,59 @@ class TreeVram:
         self._samples = self._failed = self._processes = 0
         self._seen_on: dict[str, None] = {}
         self._next_ns = 0
-        self._reason = NEVER_LOOKED
-        self._nvml, why = _opened()
+        self._reason = self._why = NEVER_LOOKED
+        self._nvml, why = opened()
         self._handles: list[tuple[str, Any]] = []
         if self._nvml is None:
             self._reason = why or NO_DRIVER
             return
         try:
-            self._handles = [(_name(self._nvml, h), h) for h in _handles(self._nvml)]
+            self._handles = [(name_of(self._nvml, h), h) for h in handles(self._nvml)]
             if not self._handles:
                 self._reason = NO_DEVICE
         except self._nvml.NVMLError as error:
-            self._reason = _refused(error)
+            self._reason = refused(error)
         if not self._handles:
             self.close()
 
-    def sample(self) -> None:
-        """Looks at all GPUs now; nothing happens where there is nothing to look at."""
+    @property
+    def watches(self) -> bool:
+        """Whether there is a GPU to look at."""
+        return self._nvml is not None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last look was long enough ago for one beside other work."""
+        return self._nvml is not None and monotonic_ns() >= self._next_ns
+
+    def sample(self) -> int | None:
+        """Looks at all GPUs now: what the tree holds on them in bytes.
+
+        None where that is not known; `why_unknown` says why.
+        """
         if self._nvml is None:
-            return
+            return None
         begun_ns = monotonic_ns()
+        held: int | None = None
         try:
-            self._look(self._nvml)
+            held = self._look(self._nvml)
         except self._nvml.NVMLError as error:
             self._failed += 1
-            self._reason = _refused(error)
+            self._reason = self._why = refused(error)
         now_ns = monotonic_ns()
         pause_ns = max(LEAST_APART_NS, round((now_ns - begun_ns) / MOST_OF_TIME))
         self._next_ns = now_ns + pause_ns
+        return held
 
     def sample_beside(self) -> None:
         """Looks now, unless the last look was too short a while ago."""
-        if self._nvml is not None and monotonic_ns() >= self._next_ns:
+        if self.is_due:
             self.sample()
+
+    @property
+    def why_unknown(self) -> str:
+        """Why the last look that gave no sum gave none."""
+        return self._why
 
     def reading(self) -> VramReading:
         """The peak so far."""
@@ -150,13 +154,14 @@ class TreeVram:
     def close(self) -> None:
         """Gives the library back; a second call does nothing."""
         if self._nvml is not None:
-            _shut(self._nvml)
+            shut(self._nvml)
             self._nvml = None
 
-    def _look(self, nvml: ModuleType) -> None:
+    def _look(self, nvml: ModuleType) -> int | None:
         family = set(tree_pids(self._pid, self._proc))
         if not family:
-            return
+            self._why = ENDED
+            return None
         held: dict[tuple[int, int, int, int], int | None] = {}
         seen_on: dict[str, None] = {}
         for index, (name, handle) in enumerate(self._handles):
@@ -168,18 +173,18 @@ class TreeVram:
                 key = (index, process.pid, process.gpuInstanceId, process.computeInstanceId)
                 held[key] = _larger(held.get(key, 0), process.usedGpuMemory)
         if not held:
-            if self._largest is None:
-                self._reason = NO_PROCESS if _has_the_drivers_numbers() else OTHER_NUMBERS
-            return
+            self._reason = self._why = NO_PROCESS if _has_the_drivers_numbers() else OTHER_NUMBERS
+            return None
         self._seen_on |= seen_on
         self._processes = max(self._processes, len({pid for _, pid, _, _ in held}))
         known = [used for used in held.values() if used is not None]
         if len(known) < len(held):
             self._failed += 1
-            self._reason = NOT_AVAILABLE
-            return
+            self._reason = self._why = NOT_AVAILABLE
+            return None
         self._samples += 1
         self._largest = max(self._largest or 0, sum(known))
+        return sum(known)
 
 
 def together(readings: Sequence[VramReading]) -> VramReading:
@@ -203,79 +208,12 @@ def together(readings: Sequence[VramReading]) -> VramReading:
     )
 
 
-def gpus() -> Gpus:
-    """The GPUs that the driver lists, or why there are none to be listed."""
-    nvml, why = _opened()
-    if nvml is None:
-        return Gpus((), None, why)
-    try:
-        devices = tuple(
-            Gpu(_name(nvml, handle), _total_bytes(nvml, handle)) for handle in _handles(nvml)
-        )
-        driver = _text(nvml.nvmlSystemGetDriverVersion())
-        return Gpus(devices, driver, None if devices else NO_DEVICE)
-    except nvml.NVMLError as error:
-        return Gpus((), None, _refused(error))
-    finally:
-        _shut(nvml)
-
-
-def _opened() -> tuple[ModuleType | None, str | None]:
-    """The library, begun; or why it cannot be."""
-    try:
-        import pynvml
-    except ImportError:
-        return None, NOT_INSTALLED if _driver_is_there() else NO_DRIVER
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError_LibraryNotFound:
-        return None, NO_DRIVER
-    except pynvml.NVMLError as error:
-        return None, _refused(error)
-    return pynvml, None
-
-
-def _shut(nvml: ModuleType) -> None:
-    # Where the driver went away meanwhile there is nothing left to give back.
-    with contextlib.suppress(nvml.NVMLError):
-        nvml.nvmlShutdown()
-
-
-def _driver_is_there() -> bool:
-    try:
-        ctypes.CDLL(LIBRARY)
-    except OSError:
-        return False
-    return True
-
-
 def _has_the_drivers_numbers() -> bool:
     """Whether processes have the numbers here that the driver knows them by."""
     try:
         return os.stat("/proc/self/ns/pid").st_ino == INITIAL_PID_NAMESPACE
     except OSError:  # no Linux: there are no name spaces
         return True
-
-
-def _handles(nvml: ModuleType) -> list[Any]:
-    return [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
-
-
-def _name(nvml: ModuleType, handle: Any) -> str:
-    return _text(nvml.nvmlDeviceGetName(handle))
-
-
-def _text(told: bytes | str) -> str:
-    """Older versions of the package give bytes."""
-    return told.decode("utf-8", "replace") if isinstance(told, bytes) else told
-
-
-def _total_bytes(nvml: ModuleType, handle: Any) -> int | None:
-    """A GPU's memory; None where it has none of its own that is told."""
-    try:
-        return int(nvml.nvmlDeviceGetMemoryInfo(handle).total)
-    except nvml.NVMLError:
-        return None
 
 
 def _running(nvml: ModuleType, handle: Any) -> list[Any]:
@@ -289,7 +227,3 @@ def _running(nvml: ModuleType, handle: Any) -> list[Any]:
 
 def _larger(one: int | None, other: int | None) -> int | None:
     return None if one is None or other is None else max(one, other)
-
-
-def _refused(error: Exception) -> str:
-    return f"the NVIDIA driver refused: {str(error).rstrip('.')}"

@@ -13,7 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from minionbench.exchange import Reply
 from minionbench.metrics import record as whole
+from minionbench.metrics import slo
 from minionbench.metrics.request import (
     Absence,
     NegativeInterval,
@@ -21,6 +23,7 @@ from minionbench.metrics.request import (
     hides_reasoning,
     holds_thought,
     output_tokens,
+    told_tokens,
 )
 from minionbench.metrics.table import METRICS
 from minionbench.metrics.throughput import (
@@ -78,17 +81,29 @@ _PER_REQUEST: dict[str, Observation] = {
 _OF_TOKENS = ("tpot_s", "itl_s", "tokens_per_sec")
 """Metrics per request that rest on a count of tokens."""
 
-CELL_METRICS = (*_PER_REQUEST, "output_tokens_per_sec", "requests_per_sec", "goodput_per_sec")
+CELL_METRICS = (
+    *_PER_REQUEST,
+    "output_tokens_per_sec",
+    "requests_per_sec",
+    slo.GOODPUT,
+    slo.ATTAINMENT,
+)
 """Names of the metrics that `cell_metrics` gives: always all of them."""
 
 
 def cell_metrics(
-    records: Sequence[RequestRecord], *, streams: int | None = None, level: float = LEVEL
+    records: Sequence[RequestRecord],
+    *,
+    streams: int | None = None,
+    objective: slo.Objective | None = None,
+    open_loop: bool = False,
+    level: float = LEVEL,
 ) -> dict[str, MetricValue]:
     """The metrics that follow from a cell's records; only its measured phase counts.
 
     `streams` is the number of streams of a closed loop; None takes it from the records, as the
-    most requests that were in flight at once. `level` is that of all intervals.
+    most requests that were in flight at once. `objective` is what a good request is; in an open
+    loop its clock starts at the planned instant. `level` is that of all intervals.
     """
     measured = [record for record in records if record.phase == "measured"]
     values = {
@@ -96,7 +111,16 @@ def cell_metrics(
     }
     if values["itl_s"].status == "ok":
         values["icl_s"] = skipped("icl_s", Absence.TOKEN_EVENTS.value)
-    values |= _throughput(measured, streams, level)
+    judged = None
+    try:
+        if objective is None:
+            values |= slo.without_objective()
+        else:
+            judged = slo.Judged(objective, measured, from_planned=open_loop)
+            values[slo.ATTAINMENT] = judged.attainment(level)
+    except NegativeInterval as fault:
+        values |= slo.contradicting(_contradiction(fault))
+    values |= _throughput(measured, streams, judged, level)
     return {name: values[name] for name in CELL_METRICS}
 
 
@@ -204,17 +228,24 @@ def token_counts(records: Sequence[RequestRecord]) -> dict[str, Any]:
         for reply in replies
         if reply.usage is not None and reply.usage.reasoning_tokens is not None
     ]
-    by_engine = sum(
-        count is not None and (reply.usage is None or reply.usage.completion_tokens is None)
-        for reply, count in zip(replies, output, strict=True)
-    )
     return {
         "counted": "visible and reasoning tokens",
-        "by": "the engine's own count" if by_engine else "the server's usage",
+        "by": _counted_by(replies),
         "output": sum(n or 0 for n in output) if output and None not in output else None,
         "reasoning": sum(reasoning) if reasoning else None,
         "events": sum(len(reply.event_ns) for reply in replies),
     }
+
+
+def _counted_by(replies: Sequence[Reply]) -> str:
+    """Whose count the tokens are: the least of the sources that was needed."""
+    if any(told_tokens(r) is None and r.tokenizer_tokens is not None for r in replies):
+        return "the server's tokenizer, of the text that came"
+    by_engine = any(
+        told_tokens(r) is not None and (r.usage is None or r.usage.completion_tokens is None)
+        for r in replies
+    )
+    return "the engine's own count" if by_engine else "the server's usage"
 
 
 def reasoning_counts(records: Sequence[RequestRecord]) -> dict[str, Any]:
@@ -338,14 +369,20 @@ def _not_token_by_token(observed: _Observations) -> str | None:
     return None
 
 
+def _contradiction(fault: NegativeInterval) -> str:
+    return f"Instants contradict each other, so no clock can be believed: {fault}"
+
+
 def _throughput(
-    records: Sequence[RequestRecord], streams: int | None, level: float
+    records: Sequence[RequestRecord],
+    streams: int | None,
+    judged: slo.Judged | None,
+    level: float,
 ) -> dict[str, MetricValue]:
-    """Tokens and requests per second over the steady states of all repeats."""
-    names = ("output_tokens_per_sec", "requests_per_sec")
-    unmeasured = {
-        "goodput_per_sec": skipped("goodput_per_sec", "no service-level objective was given")
-    }
+    """Tokens, requests and good requests per second over the steady states of all repeats."""
+    names = ["output_tokens_per_sec", "requests_per_sec"]
+    if judged is not None:
+        names.append(slo.GOODPUT)
     repeats: dict[int, list[RequestRecord]] = {}
     for record in records:
         repeats.setdefault(record.repeat, []).append(record)
@@ -354,14 +391,13 @@ def _throughput(
             streams = max(map(streams_at_work, repeats.values()), default=0)
         windows = _windows(repeats, streams)
     except NegativeInterval as fault:
-        message = f"Instants contradict each other, so no clock can be believed: {fault}"
-        return unmeasured | {name: error(name, message) for name in names}
+        return {name: error(name, _contradiction(fault)) for name in names}
     if isinstance(windows, str):
-        return unmeasured | {name: skipped(name, windows) for name in names}
+        return {name: skipped(name, windows) for name in names}
     ended = [finished(group, window) for group, window in windows]
     failed = [record for group in ended for record in group if not record.ok]
     if len(failed) == sum(map(len, ended)):
-        return unmeasured | {name: error(name, all_failed(failed)) for name in names}
+        return {name: error(name, all_failed(failed)) for name in names}
 
     lengths = [seconds(window.length_ns) for _, window in windows]
     requests = [
@@ -391,7 +427,15 @@ def _throughput(
         per_token = estimated(
             "output_tokens_per_sec", ratio_of_sums(tokens, level), **context, **counted
         )
-    return unmeasured | {"output_tokens_per_sec": per_token, "requests_per_sec": per_request}
+    found = {"output_tokens_per_sec": per_token, "requests_per_sec": per_request}
+    if judged is None:
+        return found
+    context |= judged.about
+    if judged.why_unknown is not None:
+        return found | {slo.GOODPUT: skipped(slo.GOODPUT, judged.why_unknown, **context)}
+    good = [(judged.good(group), length) for group, length in zip(ended, lengths, strict=True)]
+    context["good"] = sum(number for number, _ in good)
+    return found | {slo.GOODPUT: estimated(slo.GOODPUT, ratio_of_sums(good, level), **context)}
 
 
 def _windows(

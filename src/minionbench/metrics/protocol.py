@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from minionbench.exchange import COST_NOTHING, COUNTED_WHOLE, Side
+from minionbench.exchange import COST_NOTHING, COUNTED_WHOLE, CUT_OFF, Side
 from minionbench.metrics.request import NegativeInterval, interval_ns
 from minionbench.records import CallRecord, RequestRecord
 from minionbench.stats import median
@@ -130,12 +130,16 @@ def account(records: Sequence[RequestRecord]) -> dict[str, Any]:
     `calls` and `tokens` are means per request and side; a count is None where a server did not
     count all of it. `time_s` has the median of each part of a request's time over `requests`; the
     parts' medians need not add up. `tally` sums what the protocol counted; `abstained` says how
-    often the request ended for which reason without an answer.
+    often the request ended for which reason without an answer. Requests that the end of the run
+    cut off made a part of their calls only: they are left out of all this, and counted in
+    `cut_off` where there are any.
     """
-    measured = [record for record in records if record.phase == "measured"]
+    asked = [record for record in records if record.phase == "measured"]
+    measured = [record for record in asked if record.outcome not in CUT_OFF]
+    cut_off = {"cut_off": len(asked) - len(measured)} if len(asked) > len(measured) else {}
     if not measured:
-        return {}
-    told: dict[str, Any] = {"requests": len(measured), "calls": {}, "tokens": {}}
+        return dict(cut_off)
+    told: dict[str, Any] = {"requests": len(measured), **cut_off, "calls": {}, "tokens": {}}
     for side in ("local", "remote"):
         uses = [side_use(record, side) for record in measured]
         calls = sum(use.calls for use in uses)

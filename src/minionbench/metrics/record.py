@@ -9,6 +9,7 @@ of that call.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 
 from minionbench.exchange import Reply
 from minionbench.metrics import request
@@ -154,6 +155,14 @@ def icl_s(record: RequestRecord) -> tuple[float, ...] | Absence:
 
 def output_tokens(record: RequestRecord) -> int | None:
     """Tokens that all calls of the request generated; None when one of them was not counted."""
-    counts = [request.output_tokens(call.reply) for call in record.calls]
+    return _sum([request.output_tokens(call.reply) for call in record.calls])
+
+
+def told_tokens(record: RequestRecord) -> int | None:
+    """The same by what the servers told while they generated; None when one did not."""
+    return _sum([request.told_tokens(call.reply) for call in record.calls])
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
     known = [count for count in counts if count is not None]
     return sum(known) if counts and len(known) == len(counts) else None

@@ -112,11 +112,18 @@ def holds_thought(reply: Reply) -> bool:
 
 
 def output_tokens(reply: Reply) -> int | None:
-    """Generated tokens, reasoning included: as the server's usage has them, else as the engine
-    counted what it generated; None where neither says.
+    """Generated tokens, reasoning included: as the server counted them while it generated, else as
+    its tokenizer counts the text that came; None where neither is known.
 
     Never the requested length, never the number of events.
     """
+    told = told_tokens(reply)
+    return reply.tokenizer_tokens if told is None else told
+
+
+def told_tokens(reply: Reply) -> int | None:
+    """Generated tokens, reasoning included: as the server's usage has them, else as the engine
+    counted what it generated; None where neither says."""
     if reply.usage is not None and reply.usage.completion_tokens is not None:
         return reply.usage.completion_tokens
     return reply.engine.predicted_tokens if reply.engine is not None else None

@@ -14,7 +14,7 @@ from typing import Any
 from minionbench.metrics import record as whole
 from minionbench.metrics.request import Absence, NegativeInterval
 from minionbench.metrics.value import interval
-from minionbench.prices import Price, item_costs
+from minionbench.prices import Pricing, item_costs
 from minionbench.protocols.catalog import LOCAL, REMOTE
 from minionbench.quality.grading.accuracy import Judgements
 from minionbench.records import RequestRecord
@@ -30,7 +30,7 @@ Row = tuple[float, ...]
 
 
 def comparisons(
-    rows: Mapping[str, Sequence[RequestRecord]], price: Price | None, *, level: float = LEVEL
+    rows: Mapping[str, Sequence[RequestRecord]], pricing: Pricing | None, *, level: float = LEVEL
 ) -> dict[str, dict[str, Any]]:
     """What each row's records say against remote-only, as plain values.
 
@@ -48,7 +48,7 @@ def comparisons(
             "with": REMOTE,
             "accuracy": _accuracy(shares[name], shares[REMOTE], level),
             "latency": _latency(records, rows[REMOTE], level),
-            "cost": _cost(records, rows[REMOTE], price, level),
+            "cost": _cost(records, rows[REMOTE], pricing, level),
             "ratio": ratio(shares[name], shares[REMOTE], level),
         }
         if LOCAL in rows and name != LOCAL:
@@ -125,13 +125,13 @@ def _latencies(records: Sequence[RequestRecord]) -> dict[str, float]:
 def _cost(
     ours: Sequence[RequestRecord],
     theirs: Sequence[RequestRecord],
-    price: Price | None,
+    pricing: Pricing | None,
     level: float,
 ) -> dict[str, Any]:
     """What is saved against remote-only: 1 − (sum of this row's costs)/(sum of remote-only's)."""
-    if price is None:
-        return {"items": 0, "reason": "no price was given"}
-    a, b = item_costs(ours, price), item_costs(theirs, price)
+    if pricing is None:
+        return {"items": 0, "reason": "no price of the remote model is known"}
+    a, b = item_costs(ours, pricing), item_costs(theirs, pricing)
     pairs = [
         (mine, other)
         for item, mine in a.items()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from minionbench.deployments.deployment import Deployment
@@ -119,6 +120,15 @@ class Hybrid(TwoModels):
         """The protocol's."""
         return bool(getattr(self.follows, "prepares", False))
 
+    def within(self, contexts: Mapping[Side, int | None]) -> Hybrid:
+        """The same, with a protocol that heeds the contexts of the models that serve."""
+        heeding = getattr(self.follows, "within", None)
+        if heeding is None:
+            return self
+        own = copy.copy(self)
+        own.follows = heeding(contexts)
+        return own
+
     def plan(self, request: Request) -> Plan:
         """The protocol's plan."""
         return self.follows.plan(request)
@@ -155,6 +165,13 @@ class Protocols(TwoModels):
             self.names, self.local, self.remote, settings
         )
         """The deployments that are measured, in the same order."""
+
+    def of_one(self, name: str) -> Protocols:
+        """The same models with one of the protocols alone."""
+        one = copy.copy(self)
+        one.names = (name,)
+        one.members = (self.members[self.names.index(name)],)
+        return one
 
     def __repr__(self) -> str:
         return f"Protocols({self.local!r}, {self.remote!r}, {self.names!r})"

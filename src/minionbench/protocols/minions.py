@@ -13,7 +13,8 @@ Source: arXiv 2502.15964, section 5.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -33,6 +34,7 @@ from minionbench.protocols.job_plan import (
 )
 from minionbench.protocols.json_answer import NotTheForm, as_text
 from minionbench.protocols.minion import MOST_ROUNDS, final_answer, task_of
+from minionbench.protocols.nearness import Nearness, Texts, chosen_by
 
 Carry: TypeAlias = Literal["scratchpad", "retries"]
 
@@ -42,7 +44,9 @@ MOST_JOBS = 2_048
 MOST_TASKS = 64
 MOST_SAMPLES = 64
 FINDINGS_TOKENS = 8_192
-"""Room for what the workers found, in the supervisor's prompt."""
+"""Room for what the workers found, in the supervisor's prompt, where its context has as much."""
+LEFT_OUT_TOKENS = 16
+"""Room for the line that says how much of a task's findings is left out."""
 SAMPLE_TEMPERATURE = 0.7
 """Of samples after the first: drawn at temperature 0 they would all be the same."""
 
@@ -109,9 +113,14 @@ class MinionS:
         carry: Carry = "scratchpad",
         supervisor_tokens: int = 1_024,
         worker_tokens: int = 256,
+        findings_tokens: int = FINDINGS_TOKENS,
+        embedding_model: str | None = None,
+        embedding_url: str | None = None,
     ) -> None:
         """`samples` is how often each job is asked; with `preselect` only so many chunks are used,
-        those that share the most telling words with the task.
+        those that share the most telling words with the task; with an embedding model those whose
+        vectors are nearest to the task's. `findings_tokens` is the most room that a round's
+        findings have in the supervisor's prompt; what has none is left out, and counted.
 
         Raises UsageError for a setting that leaves nothing to do.
         """
@@ -121,9 +130,16 @@ class MinionS:
             ("samples per job", samples, MOST_SAMPLES),
             ("jobs per round", most_jobs, 1_000_000),
             ("preselected chunks", 1 if preselect is None else preselect, 1_000_000),
+            ("tokens of findings", findings_tokens, 1_000_000_000),
         ):
             if not 1 <= value <= most:
                 raise UsageError(f"MinionS has from 1 to {most} {what}, not {value}")
+        self.nearest = Nearness.of(embedding_model, embedding_url)
+        if self.nearest is not None and preselect is None:
+            raise UsageError(
+                "An embedding model chooses chunks beforehand in MinionS: say how many with "
+                "--preselect K (preselect=K)"
+            )
         self.max_rounds = max_rounds
         self.chunking = chunking or Chunking()
         self.most_tasks = most_tasks
@@ -133,6 +149,8 @@ class MinionS:
         self.carry = carry
         self.supervisor_tokens = supervisor_tokens
         self.worker_tokens = worker_tokens
+        self.findings_tokens = findings_tokens
+        self._remote_context: int | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -145,10 +163,30 @@ class MinionS:
             "most_jobs": self.most_jobs,
             "samples": self.samples,
             "preselect": self.preselect,
+            **({} if self.preselect is None else chosen_by(self.nearest)),
             "carry": self.carry,
             "supervisor_tokens": self.supervisor_tokens,
             "worker_tokens": self.worker_tokens,
+            "findings_tokens": self.findings_tokens,
         }
+
+    def within(self, contexts: Mapping[Side, int | None]) -> MinionS:
+        """The same protocol, heeding the contexts of the models that serve; None where unknown."""
+        own = copy.copy(self)
+        own._remote_context = contexts.get("remote")
+        return own
+
+    def findings_room(self, task: str) -> int:
+        """Tokens that findings may take in the supervisor's prompt about a task."""
+        if self._remote_context is None:
+            return self.findings_tokens
+        least, _ = self._remote_tokens()
+        left = self._remote_context - least - prompts.most_tokens(len(task))
+        return max(0, min(self.findings_tokens, left))
+
+    def _remote_tokens(self) -> tuple[int, int]:
+        least = prompts.WORDS_TOKENS + 2 * self.supervisor_tokens
+        return least, least + self.findings_tokens
 
     def context_tokens(self, side: Side, request: Request) -> tuple[int, int]:
         """What a call of this side needs, and the most that a long one can take."""
@@ -157,14 +195,18 @@ class MinionS:
             least = chunk + prompts.WORDS_TOKENS + self.worker_tokens
             # A second asking shows the first answer again.
             return least, least + self.worker_tokens + prompts.most_tokens(MOST_TASK_CHARACTERS)
-        least = prompts.WORDS_TOKENS + 2 * self.supervisor_tokens
-        return least, least + FINDINGS_TOKENS
+        return self._remote_tokens()
 
     def likely_calls(self, request: Request) -> int:
         """Calls of a request of one round that puts one task to each chunk."""
         chunks_ = -(-len(request.document or "") // self.chunking.size)
         used = chunks_ if self.preselect is None else min(chunks_, self.preselect)
         return 4 + used * self.samples
+
+    def to_embed(self, request: Request) -> Texts | None:
+        """The task and the chunks of the document."""
+        found = chunks(request.document or "", self.chunking)
+        return Texts(task_of(request), found) if found else None
 
     def plan(self, request: Request) -> Plan:
         """The rounds of one request."""
@@ -190,7 +232,8 @@ class MinionS:
                 Output,
                 repairs=1,
             )
-            found, unread = _findings(asking, plan, jobs, outputs)
+            room = self.findings_room(work.task)
+            found, unread = _findings(asking, plan, jobs, outputs, room)
             last = number == self.max_rounds - 1
             settled = yield from self._settle(asking, work, number, found, unread, last=last)
             if isinstance(settled, str):
@@ -276,8 +319,12 @@ class _Work:
     def __init__(self, protocol: MinionS, request: Request) -> None:
         self.task = task_of(request)
         found = chunks(request.document or "", protocol.chunking)
-        if protocol.preselect is not None:
-            kept = sorted(Bm25(found).top(self.task, protocol.preselect))
+        if protocol.preselect is not None and found:
+            kept = sorted(
+                Bm25(found).top(self.task, protocol.preselect)
+                if protocol.nearest is None
+                else protocol.nearest.top(request.item_id, protocol.preselect)
+            )
             found = tuple(found[place] for place in kept)
         self.chunks = found
         self.index = Bm25(found)
@@ -330,10 +377,14 @@ class _Work:
 
 
 def _findings(
-    asking: Asking, plan: JobPlan, jobs: Sequence[Job], outputs: Sequence[Read[Output]]
+    asking: Asking,
+    plan: JobPlan,
+    jobs: Sequence[Job],
+    outputs: Sequence[Read[Output]],
+    room_tokens: int,
 ) -> tuple[str, int]:
     """What was found, in words, and how many jobs brought nothing readable; each job is counted."""
-    found: list[list[tuple[int, str, str | None]]] = [[] for _ in plan.tasks]
+    found: list[list[str]] = [[] for _ in plan.tasks]
     unread = 0
     for job, read in zip(jobs, outputs, strict=True):
         if read.value is None:
@@ -344,6 +395,29 @@ def _findings(
         if answer is None:
             asking.count("abstained_jobs")
             continue
-        found[job.task].append((job.chunk, answer, as_text(read.value.citation)))
-    pairs = [(task.task, answers) for task, answers in zip(plan.tasks, found, strict=True)]
-    return prompts.findings(pairs), unread
+        found[job.task].append(prompts.finding(job.chunk, answer, as_text(read.value.citation)))
+    tasks = [task.task for task in plan.tasks]
+    kept = _with_room(tasks, found, room_tokens)
+    left_out = [len(all_) - len(some) for all_, some in zip(found, kept, strict=True)]
+    if any(left_out):
+        asking.count("findings_left_out", sum(left_out))
+    return prompts.findings(list(zip(tasks, kept, left_out, strict=True))), unread
+
+
+def _with_room(
+    tasks: Sequence[str], found: Sequence[Sequence[str]], room_tokens: int
+) -> list[list[str]]:
+    """The findings of each task for which there is room: one of each task in turn, in the order of
+    the chunks, so that no task's findings crowd out another's."""
+    lines = [prompts.task_line(number, task) for number, task in enumerate(tasks, 1)]
+    left = room_tokens - sum(prompts.most_tokens(len(line) + 1) for line in lines)
+    left -= LEFT_OUT_TOKENS * len(tasks)
+    kept: list[list[str]] = [[] for _ in tasks]
+    for place in range(max(map(len, found), default=0)):
+        for of_task, into in zip(found, kept, strict=True):
+            if place < len(of_task):
+                tokens = prompts.most_tokens(len(of_task[place]) + 1)
+                if tokens <= left:
+                    left -= tokens
+                    into.append(of_task[place])
+    return kept

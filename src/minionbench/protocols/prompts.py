@@ -138,15 +138,25 @@ def job_prompt(chunk: str, task: str, advice: str | None) -> str:
     )
 
 
-def findings(found: Sequence[tuple[str, Sequence[tuple[int, str, str | None]]]]) -> str:
-    """What the workers found, task by task: (task, [(chunk, answer, citation)])."""
+def task_line(number: int, task: str) -> str:
+    """The heading of what was found for a task."""
+    return f"Task {number}: {task}"
+
+
+def finding(chunk: int, answer: str, citation: str | None) -> str:
+    """What one worker found in one chunk."""
+    cited = f' (cited: "{citation}")' if citation else ""
+    return f"- chunk {chunk}: {answer}{cited}"
+
+
+def findings(found: Sequence[tuple[str, Sequence[str], int]]) -> str:
+    """What the workers found, task by task: (task, findings, how many more are left out)."""
     said = []
-    for number, (task, answers) in enumerate(found, 1):
-        said.append(f"Task {number}: {task}")
-        for chunk, answer, citation in answers:
-            cited = f' (cited: "{citation}")' if citation else ""
-            said.append(f"- chunk {chunk}: {answer}{cited}")
-        if not answers:
+    for number, (task, lines, left_out) in enumerate(found, 1):
+        said += [task_line(number, task), *lines]
+        if left_out:
+            said.append(f"- {left_out} {'more' if lines else 'findings'} left out for want of room")
+        elif not lines:
             said.append("- found in no chunk")
     return "\n".join(said)
 

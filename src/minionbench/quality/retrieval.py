@@ -1,7 +1,8 @@
 """A model as a retriever: it reorders candidates, by lists or one by one, over any deployment.
 
 Listwise: windows of passages slide from the back of the list to its front, and the model orders
-each. Pointwise: the model says of each passage by itself whether it answers the query. The two
+each. Pointwise: the model says of each passage by itself whether it answers the query, and the
+passages are ordered by the probabilities of its Yes and its No where the server tells them. These
 are different measurements and are never compared.
 
 Source: Sun and others, Is ChatGPT Good at Search? (RankGPT), arXiv 2304.09542.
@@ -9,8 +10,10 @@ Source: Sun and others, Is ChatGPT Good at Search? (RankGPT), arXiv 2304.09542.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -20,6 +23,8 @@ from minionbench.exchange import Answer, Plan, Request
 from minionbench.quality.composing import Composition, OverDeployment, given_up
 from minionbench.quality.prompts import ranking_prompt, relevance_prompt
 
+LIKELIEST = 20
+"""Tokens whose probabilities are asked for: the most that OpenAI's protocol allows."""
 WINDOW = 5
 STEP = 2
 """Passages in a window, and how far it moves. Small enough for the smallest models; the three best
@@ -41,6 +46,9 @@ class Ranking(msgspec.Struct, frozen=True, kw_only=True):
     """Numbers in an order that are no passage's."""
     unread: int = 0
     """Answers that held no order, or neither yes nor no."""
+    log_odds: tuple[float | None, ...] | None = None
+    """ln(P(yes)/P(no)) of each passage as shown; None for one where neither was likely. None as a
+    whole where the order is not by probabilities."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +94,28 @@ def read_relevance(answer: str) -> bool | None:
     """Whether an answer begins with yes or no; None where it begins with neither."""
     first = _FIRST_WORD.search(answer)
     return {"yes": True, "no": False}.get(first[0].lower()) if first else None
+
+
+def read_log_odds(likeliest: Sequence[tuple[str, float]]) -> float | None:
+    """ln(P(yes)/P(no)) of an answer, from the likeliest tokens to begin it with.
+
+    A token counts for the word that it is, or that it begins: small vocabularies have none for a
+    whole word. A word that is not among the tokens counts as likely as the least likely of them,
+    which is the most that it can be. None where neither word is among them.
+    """
+    shares = {"yes": 0.0, "no": 0.0}
+    for token, logprob in likeliest:
+        letters = _FIRST_WORD.search(token)
+        begun = letters[0].lower() if letters else ""
+        for word in shares:
+            if begun and word.startswith(begun):
+                shares[word] += math.exp(logprob)
+    if not any(shares.values()):
+        return None
+    most = math.exp(min(logprob for _, logprob in likeliest))
+    # The smallest of numbers keeps a share that rounding took from being nothing.
+    yes, no = (max(share or most, sys.float_info.min) for share in shares.values())
+    return math.log(yes / no)
 
 
 def windows(number: int, size: int, step: int) -> Iterator[range]:
@@ -158,8 +188,10 @@ class ListwiseReranker(OverDeployment):
 class PointwiseReranker(OverDeployment):
     """Lets a deployment say of each passage whether it answers the query.
 
-    Passages with a yes come first, each group in the order shown. An answer that is neither yes
-    nor no counts as no. Request and answer are those of `ListwiseReranker`.
+    Where the server tells how likely each first token was, of all of a query's passages, they are
+    ordered by P(yes)/P(no), and those with neither come last. Elsewhere the answers' words are
+    read: passages with a yes come first, and an answer that is neither counts as no. Equals stay
+    in the order shown. Request and answer are those of `ListwiseReranker`.
     """
 
     mode = "pointwise"
@@ -167,21 +199,44 @@ class PointwiseReranker(OverDeployment):
     @property
     def settings(self) -> dict[str, str | int]:
         """What a document has to say of how the ranking was made."""
-        return {"mode": self.mode}
+        return {"mode": self.mode, "likeliest": LIKELIEST}
 
     def plan(self, request: Request) -> Plan:
         """One call per passage, all side by side."""
         query, passages = _query_and_passages(request)
-        steps = Composition(self.inner, request)
+        limits = msgspec.structs.replace(request.limits, likeliest=LIKELIEST)
+        steps = Composition(self.inner, msgspec.structs.replace(request, limits=limits))
         answers = yield from steps.ask([relevance_prompt(query, p) for p in passages], jobs=True)
-        said = []
         for number, answer in enumerate(answers, 1):
             if answer.text is None:
                 return given_up(f"passage {number}", answer)
-            said.append(read_relevance(answer.text))
-        order = sorted(range(len(passages)), key=lambda place: said[place] is not True)
-        ranking = Ranking(order=tuple(order), answers=len(said), unread=said.count(None))
+        told = [answer.likeliest for answer in answers if answer.likeliest]
+        if len(told) == len(answers):
+            ranking = _by_odds([read_log_odds(likeliest) for likeliest in told])
+        else:
+            ranking = _by_words([read_relevance(answer.text or "") for answer in answers])
         return Answer(text=_as_text(ranking), call=answers[-1].call)
+
+
+def _by_odds(log_odds: Sequence[float | None]) -> Ranking:
+    def place_of(place: int) -> float:
+        odds = log_odds[place]
+        return math.inf if odds is None else -odds
+
+    return Ranking(
+        order=tuple(sorted(range(len(log_odds)), key=place_of)),
+        answers=len(log_odds),
+        unread=list(log_odds).count(None),
+        log_odds=tuple(log_odds),
+    )
+
+
+def _by_words(said: Sequence[bool | None]) -> Ranking:
+    return Ranking(
+        order=tuple(sorted(range(len(said)), key=lambda place: said[place] is not True)),
+        answers=len(said),
+        unread=list(said).count(None),
+    )
 
 
 def _query_and_passages(request: Request) -> tuple[str, list[str]]:

@@ -36,6 +36,10 @@ MEASURES: dict[str, Measure] = {
 }
 """Every measure that is given, the first of which is the score."""
 
+BY_ODDS = "log-probabilities of Yes and No"
+BY_WORDS = "the word Yes or No"
+"""What a pointwise reranker orders by."""
+
 REPAIRS = ("missing", "repeated", "out_of_range", "unread")
 
 _CENSORED = (Outcome.CUT, Outcome.NOT_SENT)
@@ -68,6 +72,7 @@ def retrieval_score(
     rankings: dict[str, list[tuple[str, ...]]] = {}
     used: list[RequestRecord] = []
     repairs: Counter[str] = Counter(dict.fromkeys(REPAIRS, 0))
+    by_odds: list[bool] = []
     cut = 0
     for record in records:
         if record.phase != "measured":
@@ -85,10 +90,13 @@ def retrieval_score(
             read = ranking_of(record.answer, len(candidates.shown))
             repairs.update({name: getattr(read, name) for name in REPAIRS})
             repairs["answers"] += read.answers
+            by_odds.append(read.log_odds is not None)
             ranking = tuple(candidates.shown[place] for place in read.order)
         used.append(record)
         rankings.setdefault(candidates.query_id, []).append(ranking)
     failed = [record for record in used if not record.ok]
+    if context["settings"].get("mode") == "pointwise" and by_odds:
+        context["settings"]["relevance"] = _relevance(by_odds)
     context |= {
         "requests": len(used),
         "failed": len(failed),
@@ -104,6 +112,15 @@ def retrieval_score(
         return error(METRIC, all_failed(failed), **context)
     measured = [candidates for candidates in task.queries if candidates.query_id in rankings]
     return _value(task, measured, rankings, used, dict(repairs), context, seed, level)
+
+
+def _relevance(by_odds: Sequence[bool]) -> str:
+    """By what the passages were ordered."""
+    if all(by_odds):
+        return BY_ODDS
+    if not any(by_odds):
+        return BY_WORDS
+    return f"{BY_ODDS} in {sum(by_odds)} of {len(by_odds)} rankings, {BY_WORDS} in the others"
 
 
 def _value(
@@ -141,25 +158,23 @@ def _value(
         grades = judgements[one.query_id]
         return sorted(one.shown, key=lambda document: -grades.get(document, 0))
 
-    measures: dict[str, Any] = {}
-    for name, measure in MEASURES.items():
-        estimate = percent(
-            mean_estimate(scores(measure, measured), "queries", seed=seed, level=level)
-        )
-        measures[name] = {"value": estimate.point, "interval": interval(estimate)}
-    score = mean_estimate(
-        scores(MEASURES["ndcg_at_10"], measured), "queries", seed=seed, level=level
-    )
+    estimates = {
+        name: percent(mean_estimate(scores(measure, measured), "queries", seed=seed, level=level))
+        for name, measure in MEASURES.items()
+    }
     parts: dict[str, list[Candidates]] = {}
     for one in measured:
         if one.query_id in task.corpus.part_of:
             parts.setdefault(task.corpus.part_of[one.query_id], []).append(one)
     return estimated(
         METRIC,
-        percent(score),
+        estimates["ndcg_at_10"],
         method="mean over queries of nDCG@10, linear gain, ideal of all judged documents",
         **context,
-        measures=measures,
+        measures={
+            name: {"value": estimate.point, "interval": interval(estimate)}
+            for name, estimate in estimates.items()
+        },
         first_stage={"name": "BM25", **over(lambda one: one.first_stage, measured)},
         as_shown=over(lambda one: one.shown, measured),
         ceiling=over(perfect, measured),

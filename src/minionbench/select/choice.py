@@ -342,4 +342,7 @@ def _way(name: str, metadata: Mapping[str, Any]) -> str:
     if name not in _LARGEST_OF_CELLS:
         keys.append("workload")
     said = {key: metadata[key] for key in keys if metadata.get(key) is not None}
+    if isinstance(tokens := said.get("tokens"), dict):
+        # How many there were is what each model answered, not how they were counted.
+        said["tokens"] = {key: tokens.get(key) for key in ("by", "counted")}
     return json.dumps(said, sort_keys=True)

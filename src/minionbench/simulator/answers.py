@@ -57,16 +57,23 @@ class Answers:
     def __init__(self, settings: SimulatorSettings) -> None:
         self._settings = settings
         self._rules = [
-            (rule, re.compile(rule.match), re.compile(rule.system or "")) for rule in settings.rules
+            (
+                rule,
+                re.compile(rule.match),
+                re.compile(rule.system or ""),
+                re.compile(rule.model or ""),
+            )
+            for rule in settings.rules
         ]
         self._used = [0] * len(self._rules)
 
     def scripted(self, asked: Asked) -> tuple[str, str | None] | None:
         """The answer known beforehand and what is reasoned before it; None where none applies."""
         text, system = asked.last_text, asked.system_text
-        for index, (rule, expression, in_system) in enumerate(self._rules):
+        for index, (rule, expression, in_system, in_model) in enumerate(self._rules):
             found = expression.search(text)
-            if found is not None and in_system.search(system) is not None:
+            fits = in_system.search(system) is not None and in_model.search(asked.model) is not None
+            if found is not None and fits:
                 self._used[index] += 1
                 return _text_of(rule, found, self._used[index]), rule.reasoning
         return None
@@ -118,21 +125,24 @@ def read_rules(path: Path) -> tuple[Rule, ...]:
 def _rule(entry: Any, where: str) -> Rule:
     if not isinstance(entry, dict) or not {"match", "answer"} <= entry.keys():
         raise UsageError(f"{where}: a rule is an object with match and answer")
-    strange = entry.keys() - {"match", "answer", "reasoning", "system", "expand"}
+    strange = entry.keys() - {"match", "answer", "reasoning", "system", "model", "expand"}
     if strange:
         raise UsageError(f"{where}: unknown field {min(strange)!r}")
     answer = entry["answer"]
     answers = tuple(map(_as_text, answer)) if isinstance(answer, list) else _as_text(answer)
-    texts = (entry["match"], entry.get("reasoning") or "", entry.get("system") or "")
+    texts = [entry.get(field) or "" for field in ("match", "reasoning", "system", "model")]
     if not all(isinstance(text, str) for text in texts) or not isinstance(
         entry.get("expand", False), bool
     ):
-        raise UsageError(f"{where}: match, reasoning and system are texts, expand is true or false")
+        raise UsageError(
+            f"{where}: match, reasoning, system and model are texts, expand is true or false"
+        )
     return Rule(
         match=entry["match"],
         answer=answers,
         reasoning=entry.get("reasoning"),
         system=entry.get("system"),
+        model=entry.get("model"),
         expand=entry.get("expand", False),
     )
 

@@ -42,6 +42,8 @@ class Generated(msgspec.Struct, kw_only=True):
     reports_usage: bool = True
     queue_ns: int = 0
     load_ns: int = 0
+    pace: float = 1.0
+    """Of the model: how many times the stated delays it takes."""
     prefill_ns: int = 0
     decode_ns: int = 0
 

@@ -66,6 +66,7 @@ class AnswerJob:
             max(1, count),
             Random(f"{settings.seed}|times|{self.entry.number}"),
         )
+        ready = [int(at * generated.pace) for at in ready]
         generated.queue_ns = max(0, admitted_ns - self.entry.arrived_ns)
         generated.prefill_ns = ready[0]
         generated.decode_ns = ready[-1] - ready[0]

@@ -1,6 +1,7 @@
 """Ollama's own routes: POST /api/chat and /api/generate, one JSON object per line.
 
-Source: ollama/ollama api/types.go and server/routes.go, August 2026.
+Source: ollama/ollama api/types.go and server/routes.go, August 2026; for the tokens that came from
+the cache docs.ollama.com/api/usage.
 """
 
 from __future__ import annotations
@@ -186,6 +187,7 @@ class OllamaEncoder:
         }
         counts = {
             "prompt_eval_count": generated.prompt_tokens,
+            "prompt_eval_cached_count": generated.cached_tokens,
             "prompt_eval_duration": generated.prefill_ns,
             "eval_count": generated.output_tokens,
             "eval_duration": generated.decode_ns,

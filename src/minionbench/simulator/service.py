@@ -158,6 +158,7 @@ class Service:
                 return loaded
         generated = self._model.generate(asked, model)
         generated.load_ns = self._load_ns() if loads else 0
+        generated.pace = model.pace
         alter(generated, faults)
         return generated
 

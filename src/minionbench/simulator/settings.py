@@ -44,6 +44,8 @@ class SimulatedModel(msgspec.Struct, frozen=True, kw_only=True):
     max_output_tokens: int = 8_192
     installed: bool = True
     """False: known to Ollama's library, but to be pulled before it answers."""
+    pace: float = 1.0
+    """How many times the stated delays this model takes: 2 is half as fast."""
 
     def __post_init__(self) -> None:
         """Raises UsageError for a model that cannot be."""
@@ -51,6 +53,8 @@ class SimulatedModel(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError(f"{self.name!r} is no name of a model")
         if self.context_tokens < 2 or self.max_output_tokens < 1:
             raise UsageError(f"The model {self.name} needs a context and an output of some tokens")
+        if not 0 < self.pace < float("inf"):
+            raise UsageError(f"The pace of the model {self.name} is a number above 0")
 
 
 ScriptedText: TypeAlias = str | tuple[str, ...] | Callable[[re.Match[str]], str]
@@ -68,12 +72,14 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """What is reasoned before it where reasoning is on; None for made-up text."""
     system: str | None = None
     """Regular expression that has to be found in the system messages as well."""
+    model: str | None = None
+    """Regular expression that has to be found in the model's name as well."""
     expand: bool = False
     """Whether `\\1` and `\\g<name>` in the answer stand for the groups of the match."""
 
     def __post_init__(self) -> None:
         """Raises UsageError for an expression that is none, or for no answer at all."""
-        for expression in (self.match, self.system or ""):
+        for expression in (self.match, self.system or "", self.model or ""):
             try:
                 re.compile(expression)
             except re.error as error:

@@ -6,7 +6,8 @@ import errno
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -110,6 +111,35 @@ class Journal:
         self.rows += rest.count(b"\n")
         self._torn = False
 
+    def amend(self, records: Sequence[RequestRecord]) -> None:
+        """Puts records in the place of those of the same requests, all of them or none.
+
+        For what can be known only after a request has ended. Raises SetupError when it cannot; the
+        records are then as they were.
+        """
+        if self._file is None:
+            raise ValueError("the journal is closed")
+        newer = {(one.cell, one.index, one.planned_ns): encode_record(one) for one in records}
+        beside = self.path.with_name(f"{self.path.name}.amended")
+        try:
+            if self._torn:
+                self._mend()
+            with self.path.open("rb") as old, beside.open("xb") as new:
+                for line in old:
+                    new.write(newer.get(_decode_place(line), line))
+                new.flush()
+                os.fsync(new.fileno())
+                size = new.tell()
+            os.replace(beside, self.path)
+            file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        except (OSError, msgspec.MsgspecError) as error:
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
+            said = error.strerror if isinstance(error, OSError) else str(error)
+            raise SetupError(f"The records in {self.path} could not be amended: {said}") from error
+        os.close(self._file)
+        self._file, self._size = file, size
+
     def finish(self) -> FinishedRecords:
         """Forces the journal to the disk, closes it and says what it holds.
 
@@ -140,6 +170,22 @@ class _CellOf(msgspec.Struct):
     """The one field of a record that is needed to count rows."""
 
     cell: str
+
+
+class _PlaceOf(msgspec.Struct):
+    """The fields of a record that say which request it is."""
+
+    cell: str
+    index: int
+    planned_ns: int
+
+
+_place = msgspec.json.Decoder(_PlaceOf)
+
+
+def _decode_place(line: bytes) -> tuple[str, int, int]:
+    found = _place.decode(line)
+    return found.cell, found.index, found.planned_ns
 
 
 _decode_cell = msgspec.json.Decoder(_CellOf).decode
@@ -181,29 +227,51 @@ def read_records(document_path: Path, cell: CellResult) -> list[RequestRecord]:
     Raises UsageError when the cell has none or they cannot be read, SchemaError when they are
     not those that the document was computed from.
     """
-    reference = cell.records
-    if reference is None:
+    if cell.records is None:
         raise UsageError(f"No records were kept of cell {cell.cell_id} of {document_path}.")
-    path = document_path.parent / reference.path
-    records = []
-    digest = hashlib.sha256()
+    return read_all_records(document_path, [cell])[cell.cell_id]
 
-    def lines() -> Iterator[bytes]:
-        with path.open("rb") as file:
-            for line in file:
-                digest.update(line)
-                yield line
 
-    try:
-        records = [record for record in decode_journal(lines()) if record.cell == cell.cell_id]
-    except OSError as error:
-        raise UsageError(
-            f"The records {path} cannot be read: {error.strerror}. They lie beside their document; "
-            "move the folder `data` together with it."
-        ) from error
-    if digest.hexdigest() != reference.sha256 or len(records) != reference.rows:
-        raise SchemaError(
-            f"{path} was changed after {document_path} was written: it is not what the document "
-            "was computed from"
-        )
-    return records
+def read_all_records(
+    document_path: Path, cells: Iterable[CellResult]
+) -> dict[str, list[RequestRecord]]:
+    """The records of each cell by its id, in the order in which the requests ended.
+
+    Cells share their journals: each is read once. A cell of which no records were kept has none.
+
+    Raises UsageError when they cannot be read, SchemaError when they are not those that the
+    document was computed from.
+    """
+    found: dict[str, list[RequestRecord]] = {}
+    references: dict[tuple[str, str], dict[str, int]] = {}
+    for cell in cells:
+        found[cell.cell_id] = []
+        if cell.records is not None:
+            of_file = references.setdefault((cell.records.path, cell.records.sha256), {})
+            of_file[cell.cell_id] = cell.records.rows
+    for (name, sha256), rows in references.items():
+        path = document_path.parent / name
+        digest = hashlib.sha256()
+        try:
+            with path.open("rb") as file:
+                for record in decode_journal(_hashed(file, digest)):
+                    if record.cell in rows:
+                        found[record.cell].append(record)
+        except OSError as error:
+            raise UsageError(
+                f"The records {path} cannot be read: {error.strerror}. They lie beside their "
+                "document; move the folder `data` together with it."
+            ) from error
+        counted = {cell_id: len(found[cell_id]) for cell_id in rows}
+        if digest.hexdigest() != sha256 or counted != rows:
+            raise SchemaError(
+                f"{path} was changed after {document_path} was written: it is not what the "
+                "document was computed from"
+            )
+    return found
+
+
+def _hashed(lines: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
+    for line in lines:
+        digest.update(line)
+        yield line

@@ -15,6 +15,7 @@ from minionbench.store.run_folder import (
     RECORDS,
     RUN_ID,
     RUN_PLAN,
+    SWEEP_PLAN,
     is_running,
     recover_command,
 )
@@ -58,6 +59,8 @@ class RunEntry(NamedTuple):
             return None
         if (self.folder / AUTOBENCH_PLAN).is_file():
             return f"minionbench autobench --resume {self.run_id}"
+        if (self.folder / SWEEP_PLAN).is_file():
+            return f"minionbench sweep --resume {self.run_id}"
         return recover_command(self.run_id) if (self.folder / RUN_PLAN).is_file() else None
 
     def kept(self) -> int:
@@ -116,13 +119,21 @@ def load_run(which: str, runs_dir: Path) -> tuple[Path, BenchmarkRun]:
 
 def _latest(runs_dir: Path) -> tuple[Path, BenchmarkRun]:
     # The ids are instants, so that their order is the order of time.
-    finished = [path for path in _documents(runs_dir) if RUN_ID.fullmatch(path.stem)]
+    finished = document_paths(runs_dir)
     if finished:
-        path = max(finished)
+        path = finished[-1]
         return path, BenchmarkRun.load(path)
     raise UsageError(
         f"There is no finished run in {runs_dir} yet; `minionbench run` makes the first."
     )
+
+
+def document_paths(runs_dir: Path) -> list[Path]:
+    """The documents of a folder by the names that runs give them, the oldest first.
+
+    A folder that does not exist yet has none. Raises OSError when it cannot be read.
+    """
+    return sorted(path for path in _documents(runs_dir) if RUN_ID.fullmatch(path.stem))
 
 
 def _documents(runs_dir: Path) -> Iterator[Path]:

@@ -15,6 +15,8 @@ from minionbench.errors import SetupError, UsageError
 from minionbench.schema import BenchmarkRun, write_atomically
 from minionbench.store.journal import Journal
 from minionbench.store.lock import is_locked, lock, take
+from minionbench.store.trace_file import TRACES, TraceFile, read_trace
+from minionbench.traces import Trace
 from minionbench.units import number_of
 
 DATA = "data"
@@ -26,6 +28,8 @@ RUN_PLAN = "experiment.json"
 """What a run is going to do: by it a run that was killed gets its document all the same."""
 AUTOBENCH_PLAN = "plan.json"
 """What a run of the registry benchmark is going to do: by it an interrupted one goes on."""
+SWEEP_PLAN = "sweep.json"
+"""What a sweep is going to do: by it an interrupted one goes on, too."""
 
 RUN_ID = re.compile(r"benchmark_[0-9]{8}_[0-9]{6}")
 
@@ -52,6 +56,7 @@ class RunFolder:
         self.document_path = self.runs_dir / f"{self.run_id}.json"
         """Where the document will be when the run is done."""
         self._journal: Journal | None = None
+        self._traces: TraceFile | None = None
         self._planned = False
         self._written = False
         self._again = lock_held is not None
@@ -69,6 +74,19 @@ class RunFolder:
                 self.folder / RECORDS, f"{DATA}/{self.run_id}/{RECORDS}", go_on=self._again
             )
         return self._journal
+
+    def traces(self) -> TraceFile:
+        """Where what the meters say is kept; the same one however often it is asked for."""
+        if self._traces is None:
+            self._traces = TraceFile(self.folder / TRACES)
+        return self._traces
+
+    def trace(self, since: int = 0) -> Trace | None:
+        """What the meters have said, from a byte of their file on; None where none was looked at.
+
+        Raises SchemaError when the file is damaged, SetupError when it cannot be read.
+        """
+        return read_trace(self.folder / TRACES, since)
 
     def log_folder(self) -> Path:
         """The folder for the logs of engines, made when it is first asked for."""
@@ -112,6 +130,11 @@ class RunFolder:
         The plan goes when the document has taken its place, or when there is nothing to plan for.
         """
         nothing_kept = self._journal is None or self._journal.rows == 0
+        if self._traces is not None:
+            self._traces.close()
+            # One that no request was measured beside tells nothing.
+            if nothing_kept and not self._again:
+                self._traces.path.unlink(missing_ok=True)
         if self._journal is not None:
             self._journal.close()
             if not self._written and nothing_kept:
@@ -203,6 +226,11 @@ def was_abandoned(folder: Path) -> bool:
 def recover_command(run_id: str) -> str:
     """What to type to get the document of a run that ended without one."""
     return f"minionbench runs recover {run_id}"
+
+
+def run_id_of(which: str) -> str:
+    """The whole id of a run, of which the date and time are enough."""
+    return which if which.startswith("benchmark_") else f"benchmark_{which}"
 
 
 def is_running(folder: Path) -> bool:

@@ -107,13 +107,13 @@ def redact_text(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def _takes_secret(flag: str) -> bool:
-    return flag in ("-H", "--header") or _names_secret(flag)
+    return flag in ("-H", "--header") or names_secret(flag)
 
 
 def _value(flag: str, value: str, secrets: list[str]) -> str:
     if flag in ("-H", "--header"):
         return _header(value, secrets)
-    return HIDDEN if _names_secret(flag) else redact_text(value, secrets)
+    return HIDDEN if names_secret(flag) else redact_text(value, secrets)
 
 
 def _header(header: str, secrets: list[str]) -> str:
@@ -126,18 +126,19 @@ def _header(header: str, secrets: list[str]) -> str:
     return f"{name}: {HIDDEN}"
 
 
-def _names_secret(name: str) -> bool:
+def names_secret(name: str) -> bool:
+    """Whether the name of a flag, a field or a variable says that its value is a secret."""
     words = [word.lower() for word in _WORD_BREAK.split(name)]
     return any(word in _SECRET_WORDS or word.endswith("apikey") for word in words)
 
 
 def _hide_assignment(match: re.Match[str]) -> str:
-    return f"{match[1]}={HIDDEN}" if _names_secret(match[1]) else match[0]
+    return f"{match[1]}={HIDDEN}" if names_secret(match[1]) else match[0]
 
 
 def _hide_pair(match: re.Match[str]) -> str:
     quote, name, colon = match[1], match[2], match[3]
-    return f'{quote}{name}{quote}{colon}"{HIDDEN}"' if _names_secret(name) else match[0]
+    return f'{quote}{name}{quote}{colon}"{HIDDEN}"' if names_secret(name) else match[0]
 
 
 def _quoted(argument: str) -> str:

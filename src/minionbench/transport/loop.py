@@ -19,6 +19,7 @@ from minionbench.transport.opening import OpeningFailed
 from minionbench.transport.poller import READABLE, WRITABLE, Poller, platform_poller
 from minionbench.transport.stream import (
     Address,
+    ByteStream,
     EncryptionError,
     Stream,
     UnannouncedEnd,
@@ -66,6 +67,8 @@ class Transport:
         self._under_way: set[Sending] = set()
         self._ended: list[Sending] = []
         self._let_in: deque[tuple[Sending, int]] = deque()
+        self._to_close: list[ByteStream] = []
+        """Streams of connections that are given up, to be closed when no send waits for that."""
         self._count = 0
         self._next_timeout_check_ns = 0
         self._stamping = keep_stamping()
@@ -114,6 +117,8 @@ class Transport:
                     self._readable(connections[fd])
                 else:
                     self._serve(connections[fd], events)
+            if self._to_close:
+                self._close_streams()
             if now_ns >= self._next_timeout_check_ns:
                 self._check_timeouts()
             if now_ns >= self.bridge.next_sample_ns:
@@ -144,6 +149,7 @@ class Transport:
         for connection in list(self._connections.values()):
             connection.target.idle.clear()
             self._drop(connection)
+        self._close_streams()
         self._poller.close()
         if self._stamping is not None:
             self._stamping.close()
@@ -232,7 +238,8 @@ class Transport:
                 connection.reused = True
                 sending.connection = connection
                 return
-            self._drop(connection)
+            self._forget(connection)
+            self._to_close.append(connection.stream)
             sending.exchange.replaced_connections += 1
         self._connect(sending, target.addresses)
 
@@ -345,12 +352,19 @@ class Transport:
             self._poller.change(connection.fd, events)
 
     def _drop(self, connection: Connection) -> None:
+        self._forget(connection)
+        connection.stream.close()
+
+    def _forget(self, connection: Connection) -> None:
         if self._connections.get(connection.fd) is connection:
             del self._connections[connection.fd]
             self._poller.remove(connection.fd)
             connection.target.connections -= 1
         connection.watched = 0
-        connection.stream.close()
+
+    def _close_streams(self) -> None:
+        while self._to_close:
+            self._to_close.pop().close()
 
     # Bytes out
 

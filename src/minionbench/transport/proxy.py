@@ -10,7 +10,7 @@ import base64
 import ipaddress
 from collections.abc import Generator, Mapping
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from minionbench.errors import DeploymentError, UsageError
@@ -64,13 +64,27 @@ def proxy_for(url: Url, environment: Mapping[str, str]) -> Proxy | None:
 
     Raises DeploymentError for a value that is no HTTP proxy's address.
     """
-    if is_this_machine(url.host) or _is_exempt(url, _read(environment, "no_proxy")[1] or ""):
+    if is_this_machine(url.host) or _is_exempt(url, direct_hosts(environment)[1] or ""):
         return None
-    for name in ("https_proxy" if url.tls else "http_proxy", "all_proxy"):
+    return named_proxy("https" if url.tls else "http", environment)
+
+
+def named_proxy(scheme: Literal["http", "https"], environment: Mapping[str, str]) -> Proxy | None:
+    """The proxy that the environment names for URLs of a scheme, whoever is to be reached.
+
+    Raises DeploymentError for a value that is no HTTP proxy's address.
+    """
+    for name in (f"{scheme}_proxy", "all_proxy"):
         variable, value = _read(environment, name)
         if value is not None:
             return _parse(variable, value.strip()) if value.strip() else None
     return None
+
+
+def direct_hosts(environment: Mapping[str, str]) -> tuple[str, str | None]:
+    """The variable that names the hosts which are reached directly, and its value; None where it
+    is not set."""
+    return _read(environment, "no_proxy")
 
 
 def is_this_machine(host: str) -> bool:

@@ -118,7 +118,7 @@ def token_count(evidence: Evidence) -> Finding:
     """Answers whose token count is contradicted by what else is known of them."""
     comparable = odd = 0
     for reply in evidence.successes:
-        tokens = request.output_tokens(reply)
+        tokens = request.told_tokens(reply)
         if tokens is None:
             continue
         comparable += 1
@@ -201,7 +201,7 @@ def lumped_events(evidence: Evidence) -> Finding:
 def forced_length(evidence: Evidence) -> Finding:
     """Answers that do not have the length that was asked for."""
     asked = [
-        (record.forced_output_tokens, whole.output_tokens(record))
+        (record.forced_output_tokens, whole.told_tokens(record))
         for record in evidence.measured
         if record.ok and record.forced_output_tokens is not None
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minionbench.metrics import request
+from minionbench.metrics.request import hides_reasoning
 from minionbench.stats import quantile
 from minionbench.units import NS_PER_MS, NS_PER_S, NS_PER_US, number_of
 from minionbench.verdict.evidence import Evidence, RunFacts
@@ -179,13 +180,16 @@ def first_merged(evidence: Evidence) -> Finding:
     if not observed:
         return NotChecked(rule="first_merged", why="no arrival of a token was recorded")
     share = sum(reply.arrival.first_merged for reply in observed if reply.arrival) / len(observed)
+    # Where an answer hides its reasoning the cell has no TTFT, and the first token is visible.
+    hidden = any(map(hides_reasoning, observed))
+    late = "time to the first visible token (ttfo_s)" if hidden else "TTFT"
     return held(
         "first_merged",
         share,
         MERGED_SHARE,
         "share",
         message=f"In {percent(share)} of the answers the first token shared its read with the "
-        "next: their TTFT is an upper bound.",
+        f"next: their {late} is an upper bound.",
         advice="Lower the load, or free a core for the harness; some servers send the first "
         "tokens together.",
     )

@@ -17,7 +17,7 @@ from minionbench.errors import UsageError
 from minionbench.exchange import Call, Endpoint, Exchange, Reply, Usage
 from minionbench.wire.asking import post
 from minionbench.wire.frame import Frames
-from minionbench.wire.reading import known, read_reply
+from minionbench.wire.reading import known, known_word, read_reply
 from minionbench.wire.reasoning import generated_tokens, reasoning_fields, reasoning_tokens
 from minionbench.wire.said import NOTHING, NotInProtocol, Said, ServerError, decoded_if_known
 from minionbench.wire.sse import EventStream
@@ -34,14 +34,21 @@ class _OutputDetails(msgspec.Struct, frozen=True):
     thinking_tokens: int | None = None
 
 
+class _CacheCreation(msgspec.Struct, frozen=True):
+    ephemeral_1h_input_tokens: int | None = None
+
+
 class Counts(msgspec.Struct, frozen=True):
     """Token counts of a message, as far as they are told by now."""
 
     input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
+    cache_creation: _CacheCreation | None = None
     cache_read_input_tokens: int | None = None
     output_tokens: int | None = None
     output_tokens_details: _OutputDetails | None = None
+    service_tier: Any = None
+    speed: Any = None
 
 
 class _Message(msgspec.Struct):
@@ -179,11 +186,18 @@ class Anthropic:
         written = latest("cache_creation_input_tokens")
         details = [count.output_tokens_details for count in counts]
         thinking = [d.thinking_tokens for d in details if d is not None]
+        kept = [c.cache_creation for c in counts if c.cache_creation is not None]
+        tiers = [word for c in counts if (word := known_word(c.service_tier)) is not None]
+        speeds = [word for c in counts if (word := known_word(c.speed)) is not None]
         return Usage(
             prompt_tokens=None if new is None else new + (read or 0) + (written or 0),
             completion_tokens=latest("output_tokens"),
             cached_tokens=read,
+            cache_write_tokens=written,
+            cache_write_1h_tokens=known(kept[-1].ephemeral_1h_input_tokens) if kept else None,
             reasoning_tokens=known(thinking[-1]) if thinking else None,
+            service_tier=tiers[-1] if tiers else None,
+            speed=speeds[-1] if speeds else None,
         )
 
 

@@ -24,7 +24,7 @@ from minionbench.wire.asking import (
     sampling,
 )
 from minionbench.wire.frame import Frames
-from minionbench.wire.reading import known, read_reply
+from minionbench.wire.reading import known, known_word, read_reply
 from minionbench.wire.reasoning import reasoning_fields
 from minionbench.wire.said import NotInProtocol, Said, ServerError
 from minionbench.wire.sse import EventStream
@@ -42,14 +42,35 @@ class _Delta(msgspec.Struct, gc=False):
     refusal: str | None = None
 
 
+NO_LOGPROBS = msgspec.Raw(b"null")
+
+
 class _Choice(msgspec.Struct, gc=False):
     index: int = 0
     delta: _Delta | None = None
     finish_reason: str | None = None
+    logprobs: msgspec.Raw = NO_LOGPROBS
+    """Read only where it holds something, since a server that was not asked for it need not keep
+    to its form."""
+
+
+class _Likely(msgspec.Struct, gc=False):
+    token: str
+    logprob: float
+
+
+class _Token(msgspec.Struct, gc=False):
+    token: str
+    top_logprobs: list[_Likely]
+
+
+class _Logprobs(msgspec.Struct, gc=False):
+    content: list[_Token] | None = None
 
 
 class _PromptDetails(msgspec.Struct, frozen=True):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 class _CompletionDetails(msgspec.Struct, frozen=True):
@@ -64,6 +85,8 @@ class Counts(msgspec.Struct, frozen=True):
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
     prompt_cache_hit_tokens: int | None = None
+    service_tier: Any = None
+    """Of the chunk that the counts come in."""
 
 
 class Timings(msgspec.Struct, frozen=True):
@@ -83,9 +106,11 @@ class _Chunk(msgspec.Struct, gc=False):
     timings: Timings | None = None
     error: Any = None
     object: str | None = None
+    service_tier: Any = None
 
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
+_decode_logprobs = msgspec.json.Decoder(_Logprobs).decode
 
 
 class OpenAIChat:
@@ -110,6 +135,8 @@ class OpenAIChat:
             **json_schema_format(call, endpoint),
             **reasoning_fields(endpoint.reasoning, manners.switch),
         }
+        if call.limits.likeliest is not None and manners.logprobs:
+            body |= {"logprobs": True, "top_logprobs": call.limits.likeliest}
         return post(endpoint, "/chat/completions", body, event_stream_headers(endpoint))
 
     def reply(self, exchange: Exchange, endpoint: Endpoint) -> Reply:
@@ -128,7 +155,7 @@ class OpenAIChat:
         choices = chunk.choices
         if chunk.error is not None or choices is None:
             raise no_chunk(chunk.error, chunk.object, data)
-        visible = reasoning = None
+        visible = reasoning = likeliest = None
         refusal = False
         finish_reason = None
         if choices:
@@ -141,19 +168,38 @@ class OpenAIChat:
                 refusal = bool(delta.refusal)
                 reasoning = delta.reasoning_content or delta.reasoning
             finish_reason = choice.finish_reason
+            if visible and choice.logprobs != NO_LOGPROBS:
+                likeliest = _likeliest(choice.logprobs)
+        counts = chunk.usage
+        if counts is not None and chunk.service_tier is not None:
+            counts = msgspec.structs.replace(counts, service_tier=chunk.service_tier)
         return Said(
             visible=visible or "",
             reasoning=reasoning or "",
             refusal=refusal,
             finish_reason=finish_reason,
             model=chunk.model,
-            counts=chunk.usage,
+            counts=counts,
             engine=engine_of(chunk.timings) if chunk.timings is not None else None,
+            likeliest=likeliest,
         )
 
     def usage(self, counts: Sequence[Counts]) -> Usage:
         """The last counts: they grow with the answer."""
         return usage_of(counts)
+
+
+def _likeliest(logprobs: msgspec.Raw) -> tuple[tuple[str, float], ...] | None:
+    """The likeliest tokens in the place of the first one that is no white space; None where they
+    are not told, or not as numbers."""
+    try:
+        tokens = _decode_logprobs(logprobs).content or []
+    except msgspec.MsgspecError:
+        return None
+    first = next((one for one in tokens if one.token.strip()), None)
+    if first is None or not first.top_logprobs:
+        return None
+    return tuple((one.token, one.logprob) for one in first.top_logprobs)
 
 
 def no_chunk(error: Any, kind: str | None, data: bytes) -> Exception:
@@ -174,7 +220,9 @@ def usage_of(counts: Sequence[Counts]) -> Usage:
         prompt_tokens=known(last.prompt_tokens),
         completion_tokens=known(last.completion_tokens),
         cached_tokens=known(last.prompt_cache_hit_tokens if cached is None else cached),
+        cache_write_tokens=known(prompt.cache_write_tokens if prompt is not None else None),
         reasoning_tokens=known(completion.reasoning_tokens if completion is not None else None),
+        service_tier=known_word(last.service_tier),
     )
 
 

@@ -92,6 +92,15 @@ def known(value: _Number | None) -> _Number | None:
     return value if value is not None and 0 <= value <= LARGEST else None
 
 
+LONGEST_WORD = 32
+
+
+def known_word(value: Any) -> str | None:
+    """A word of a provider's own vocabulary; None for what cannot be one."""
+    plain = isinstance(value, str) and 0 < len(value) <= LONGEST_WORD and value.isprintable()
+    return value if plain else None
+
+
 class Reading:
     """One exchange while its frames are read."""
 
@@ -121,6 +130,7 @@ class Reading:
         self.model: str | None = None
         self.counts: list[Any] = []
         self.engine: EngineTimings | None = None
+        self.likeliest: tuple[tuple[str, float], ...] | None = None
         self.refused = False
         """Whether the model refused by the protocol's own word."""
         self.closed = False
@@ -235,6 +245,8 @@ class Reading:
             return
         if said.visible or said.reasoning:
             if said.visible:
+                if said.likeliest is not None and not "".join(self.text).strip():
+                    self.likeliest = said.likeliest
                 self.text.append(said.visible)
             if said.reasoning:
                 self.thoughts.append(said.reasoning)
@@ -364,6 +376,7 @@ class Reading:
             request_id=shown(headers.get("x-request-id") or headers.get("request-id")),
             usage=self.grammar.usage(self.counts) if self.counts else None,
             engine=self.engine,
+            likeliest=self.likeliest,
             planned_ns=exchange.planned_ns,
             admitted_ns=exchange.admitted_ns,
             connect_start_ns=exchange.connect_start_ns,

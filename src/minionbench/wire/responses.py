@@ -18,7 +18,7 @@ from minionbench.exchange import Call, Endpoint, Exchange, Reply, Usage
 from minionbench.wire.asking import chat_messages, event_stream_headers, merged, post, sampling
 from minionbench.wire.frame import Frames
 from minionbench.wire.openai import DONE
-from minionbench.wire.reading import known, read_reply
+from minionbench.wire.reading import known, known_word, read_reply
 from minionbench.wire.reasoning import generated_tokens, reasoning_fields
 from minionbench.wire.said import NOTHING, NotInProtocol, Said, ServerError, decoded_if_known
 from minionbench.wire.sse import EventStream
@@ -27,6 +27,7 @@ from minionbench.wire.stencil import Slots
 
 class _InputDetails(msgspec.Struct, frozen=True):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 class _OutputDetails(msgspec.Struct, frozen=True):
@@ -40,6 +41,8 @@ class Counts(msgspec.Struct, frozen=True):
     output_tokens: int | None = None
     input_tokens_details: _InputDetails | None = None
     output_tokens_details: _OutputDetails | None = None
+    service_tier: Any = None
+    """Of the response that the counts come in."""
 
 
 class _Incomplete(msgspec.Struct):
@@ -51,6 +54,7 @@ class _Response(msgspec.Struct):
     usage: Counts | None = None
     incomplete_details: _Incomplete | None = None
     error: Any = None
+    service_tier: Any = None
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -139,10 +143,13 @@ class Responses:
         if kind in _STATES:
             return Said(model=response.model)
         details = response.incomplete_details
+        counts = response.usage
+        if counts is not None and response.service_tier is not None:
+            counts = msgspec.structs.replace(counts, service_tier=response.service_tier)
         return Said(
             finish_reason=(details.reason if details is not None else None) or _ENDS[kind],
             model=response.model,
-            counts=response.usage,
+            counts=counts,
             closes=True,
         )
 
@@ -154,7 +161,9 @@ class Responses:
             prompt_tokens=known(last.input_tokens),
             completion_tokens=known(last.output_tokens),
             cached_tokens=known(prompt.cached_tokens if prompt is not None else None),
+            cache_write_tokens=known(prompt.cache_write_tokens if prompt is not None else None),
             reasoning_tokens=known(output.reasoning_tokens if output is not None else None),
+            service_tier=known_word(last.service_tier),
         )
 
 

@@ -26,6 +26,8 @@ class Said(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     counts: Any = None
     """The dialect's own form of token counts."""
     engine: EngineTimings | None = None
+    likeliest: tuple[tuple[str, float], ...] | None = None
+    """The likeliest tokens in the place of the first one in the text that is no white space."""
     closes: bool = False
     """Whether the protocol says that with this the answer is whole."""
 

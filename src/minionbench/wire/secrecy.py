@@ -13,6 +13,22 @@ placeholder for a server that wants no key, such as EMPTY, and may stand in any 
 
 _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
 
+_LOOKS_LIKE_KEY = re.compile(
+    r"(?i:\bbearer\s+)\S{8,}"
+    r"|(?<![A-Za-z0-9])sk-[\w-]{16,}"
+    r"|(?<![A-Za-z0-9])(?:pk|rk|xai|nvapi|glpat)-\w{20,}"
+    r"|(?<![A-Za-z0-9])(?:gh[a-z]|github_pat|hf|gsk|r8|pplx|sk_live|sk_test)_[A-Za-z0-9_]{20,}"
+    r"|(?<![A-Za-z0-9])AIza[\w-]{30,}"
+    r"|(?<![A-Za-z0-9])A[KS]IA[A-Z0-9]{16}"
+    r"|\beyJ[\w-]{6,}\.[\w-]+\.[\w-]*"
+)
+"""What the well-known services issue, at the length at which they do: no model is called so."""
+
+
+def looks_like_key(text: str) -> bool:
+    """Whether a text holds what has the looks of a well-known service's key."""
+    return _LOOKS_LIKE_KEY.search(text) is not None
+
 
 def secrets_of(endpoint: Endpoint) -> list[str]:
     """The endpoint's key, and what those of its headers carry whose names speak of secrets."""

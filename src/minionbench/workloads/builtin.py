@@ -9,7 +9,7 @@ from typing import NamedTuple
 from minionbench.errors import UsageError
 from minionbench.exchange import Request
 from minionbench.workloads import chat, finance, maths
-from minionbench.workloads.data_set import DataSet, open_data_set
+from minionbench.workloads.data_set import DataSet, choose_data_set
 from minionbench.workloads.jsonl import shown
 from minionbench.workloads.tokenizer import reference_tokenizer
 from minionbench.workloads.workload import (
@@ -87,12 +87,15 @@ class TextWorkload:
         input_tokens: int | None,
         output_tokens: int | None,
         max_output_tokens: int | None,
+        source: str | None = None,
     ) -> None:
+        """`source` is what a document says of where the items are from, where that is more than
+        they say themselves."""
         cap = items.max_output_tokens if max_output_tokens is None else max_output_tokens
         answer_limits(cap, output_tokens, 0)
         self.name = name
         self.version = version
-        self.source = items.source
+        self.source = items.source if source is None else source
         self.input_tokens = input_tokens
         """Length that is asked for; None where each item has its own length."""
         self.output_tokens = output_tokens
@@ -141,18 +144,27 @@ class _Named(TextWorkload):
         output_tokens: int | None = None,
         max_output_tokens: int | None = None,
         dataset: str | PathLike[str] | None = None,
+        download: bool = False,
+        say: Callable[[str], None] = lambda text: None,
     ) -> None:
+        """`dataset` is a path, or `hub` for the real data that this workload was made after; only
+        with `download` is it fetched, and `say` told so."""
         built_in = self._generator
         items: Generator | DataSet = built_in
-        version = built_in.version
+        version, source = built_in.version, None
         if dataset is not None:
-            items, version = open_data_set(dataset), DATA_SET_VERSION
+            chosen = choose_data_set(dataset, built_in.name, download=download, say=say)
+            items, version, source = chosen.data_set, DATA_SET_VERSION, chosen.source
+        elif download:
+            raise UsageError("There is nothing to download without a data set: --dataset hub")
         size = input_tokens
         if size is None and items.default_input_tokens is not None:
             size = built_in.default_input_tokens
         if dataset is None and size is not None:
             check_size(built_in.name, size)
-        super().__init__(built_in.name, version, items, size, output_tokens, max_output_tokens)
+        super().__init__(
+            built_in.name, version, items, size, output_tokens, max_output_tokens, source
+        )
 
 
 class Prefill(_Named):
@@ -178,8 +190,13 @@ class Decode(_Named):
 
 
 def data_set_workload(
-    data_set: DataSet, input_tokens: int | None = None, output_tokens: int | None = None
+    data_set: DataSet,
+    input_tokens: int | None = None,
+    output_tokens: int | None = None,
+    source: str | None = None,
 ) -> TextWorkload:
     """A data set as a workload that has the data set's name."""
     size = data_set.default_input_tokens if input_tokens is None else input_tokens
-    return TextWorkload(data_set.name, DATA_SET_VERSION, data_set, size, output_tokens, None)
+    return TextWorkload(
+        data_set.name, DATA_SET_VERSION, data_set, size, output_tokens, None, source
+    )

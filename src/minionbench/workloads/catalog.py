@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from os import PathLike, fspath
 
 from minionbench.errors import UsageError
 from minionbench.workloads.builtin import Balanced, Decode, Prefill, data_set_workload
-from minionbench.workloads.data_set import FORMATS, open_data_set
+from minionbench.workloads.data_set import FORMATS, choose_data_set
+from minionbench.workloads.hub import is_hub
 from minionbench.workloads.workload import Workload
 
 BUILT_IN = {"prefill": Prefill, "balanced": Balanced, "decode": Decode}
@@ -19,20 +21,28 @@ def workload(
     input_tokens: int | None = None,
     output_tokens: int | None = None,
     dataset: str | PathLike[str] | None = None,
+    download: bool = False,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Workload:
     """The workload of a name: `prefill`, `balanced`, `decode`, or a data set's format.
 
-    `dataset` is the path of a data set, or `FORMAT:PATH`; a built-in workload takes its items
-    from it, and a workload named after a format needs it.
+    `dataset` is the path of a data set, `FORMAT:PATH`, or `hub` or `hub:NAME` for one of the hub's;
+    a built-in workload takes its items from it, and a workload named after a format needs it. What
+    the hub's cache lacks is fetched with `download` only, and `say` told so.
 
     Raises:
         UsageError: unknown name, a length that cannot be made, or a data set that is missing or
             has another format.
+        SetupError: the hub cannot be reached.
     """
     known = name.lower()
     if known in BUILT_IN:
         return BUILT_IN[known](
-            input_tokens=input_tokens, output_tokens=output_tokens, dataset=dataset
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            dataset=dataset,
+            download=download,
+            say=say,
         )
     if known not in FORMATS:
         raise UsageError(
@@ -41,14 +51,15 @@ def workload(
         )
     if dataset is None:
         raise UsageError(
-            f"The workload {known} needs your copy of the data set: name it with --dataset PATH."
+            f"The workload {known} needs your copy of the data set: name it with --dataset PATH, "
+            "or take the hub's with --dataset hub."
         )
     path = fspath(dataset)
-    if path.partition(":")[0].lower() not in FORMATS:
+    if path.partition(":")[0].lower() not in FORMATS and not is_hub(path):
         path = f"{known}:{path}"
-    data_set = open_data_set(path)
-    if data_set.name != known:
+    chosen = choose_data_set(path, known, download=download, say=say)
+    if chosen.data_set.name != known:
         raise UsageError(
-            f"The workload {known} was asked for, but the data set is {data_set.name}."
+            f"The workload {known} was asked for, but the data set is {chosen.data_set.name}."
         )
-    return data_set_workload(data_set, input_tokens, output_tokens)
+    return data_set_workload(chosen.data_set, input_tokens, output_tokens, chosen.source)

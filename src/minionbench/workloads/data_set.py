@@ -1,18 +1,19 @@
-"""Data sets by path: which format a file has, and its items as requests."""
+"""Data sets: which format a file has, and its items as requests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from os import PathLike, fspath
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from minionbench.errors import UsageError
-from minionbench.workloads import financebench, openassistant, problems
+from minionbench.workloads import financebench, hub, openassistant, problems
 from minionbench.workloads.financebench import FinanceBench
-from minionbench.workloads.jsonl import Line, read_lines, shown
+from minionbench.workloads.jsonl import Line, shown
 from minionbench.workloads.openassistant import OpenAssistant
 from minionbench.workloads.plain import Plain
 from minionbench.workloads.problems import Problems
+from minionbench.workloads.table_file import read_rows
 from minionbench.workloads.workload import Count, Item
 
 FORMATS = {
@@ -62,6 +63,45 @@ class DataSet(Protocol):
         ...
 
 
+class Chosen(NamedTuple):
+    """A data set that was asked for, and where it came from."""
+
+    data_set: DataSet
+    origin: str | None
+    """Repository, commit, file and licence of one from the hub; None for a file of the user's."""
+
+    @property
+    def source(self) -> str:
+        """What a document says of the items' source."""
+        own = self.data_set.source
+        return own if self.origin is None else f"{own} {self.origin}"
+
+
+def choose_data_set(
+    dataset: str | PathLike[str],
+    workload: str,
+    *,
+    download: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> Chosen:
+    """The data set that a user names for a workload: a path, `FORMAT:PATH`, `hub` or `hub:…`.
+
+    Only with `download` is anything fetched from the hub; `say` is told what.
+
+    Raises:
+        UsageError: it is not there, cannot be read, or has another format than the one named.
+        SetupError: the hub cannot be reached.
+        SchemaError: a line is not what its format says.
+    """
+    named = fspath(dataset)
+    if not hub.is_hub(named):
+        if download:
+            raise UsageError("Only data sets of the hub are downloaded: --dataset hub or hub:NAME")
+        return Chosen(open_data_set(dataset), None)
+    fetched = hub.fetch(hub.hub_file(named, workload), download=download, say=say)
+    return Chosen(open_data_set(fetched.path), fetched.origin)
+
+
 def open_data_set(dataset: str | PathLike[str]) -> DataSet:
     """Read a data set given as `PATH`, its format recognised, or as `FORMAT:PATH`.
 
@@ -72,7 +112,7 @@ def open_data_set(dataset: str | PathLike[str]) -> DataSet:
     path = fspath(dataset)
     named, colon, rest = path.partition(":")
     expected = named.lower() if colon and named.lower() in FORMATS else None
-    lines = read_lines(rest if expected else path)
+    lines = read_rows(rest if expected else path)
     first = lines.lines[0]
     name = recognise(first)
     if expected not in (None, name):

@@ -1,4 +1,4 @@
-"""Reading the lines of a data set that a user names by path.
+"""Reading the lines of a data set from a file.
 
 Whatever a line holds is text: it is checked for its type, never executed or used as a path, and
 shown in a message only in escaped and shortened form.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import zlib
 from collections.abc import Iterable
 from os import PathLike
@@ -19,7 +20,11 @@ import msgspec
 from minionbench.errors import SchemaError, UsageError
 
 GZIP_MAGIC = b"\x1f\x8b"
+UTF8_MARK = b"\xef\xbb\xbf"
+"""With which some editors begin a file."""
 LONGEST_ID = 200
+LARGEST_BYTES = 2 * 2**30
+"""A data set's text in memory, unpacked; a larger one would not fit beside what is measured."""
 SHOWN = 60
 """Characters of a data set's text that a message shows at most."""
 
@@ -30,10 +35,12 @@ class Line(NamedTuple):
     file: str
     number: int
     fields: dict[str, Any]
+    kind: str = "line"
+    """What the number counts: lines, or the rows of a table."""
 
     def error(self, message: str) -> SchemaError:
         """An error that names the file and the line."""
-        return SchemaError(f"{self.file}, line {self.number}: {message}")
+        return SchemaError(f"{self.file}, {self.kind} {self.number}: {message}")
 
     def text(self, name: str) -> str:
         """The text in a field.
@@ -74,28 +81,68 @@ def read_lines(path: str | PathLike[str]) -> Lines:
         UsageError: the file cannot be read.
         SchemaError: a line is not a JSON object, or there is none; it names the line.
     """
+    return json_lines(read_file(path))
+
+
+class File(NamedTuple):
+    """A data set's file: its name as the user gave it, the SHA-256 of its bytes, its content."""
+
+    name: str
+    sha256: str
+    content: bytes
+    """Unpacked where the file is gzipped."""
+
+
+def read_file(path: str | PathLike[str]) -> File:
+    """Read a file, plain or gzipped.
+
+    Raises:
+        UsageError: it cannot be read, or is too large.
+        SchemaError: it is a broken gzip file.
+    """
     file = str(path)
     try:
         if Path(path).is_char_device() or Path(path).is_block_device():
             # /dev/zero never ends.
-            raise UsageError(f"{file} is a device; name the data set's JSONL file.")
+            raise UsageError(f"{file} is a device; name the data set's file.")
+        if Path(path).stat().st_size > LARGEST_BYTES:
+            raise too_large(file)
         data = Path(path).read_bytes()
     except FileNotFoundError as error:
         raise UsageError(f"The data set {file} does not exist.") from error
     except IsADirectoryError as error:
-        raise UsageError(f"{file} is a folder; name the data set's JSONL file.") from error
+        raise UsageError(f"{file} is a folder; name the data set's file.") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"The data set {file} cannot be read: {error}.") from error
     digest = hashlib.sha256(data).hexdigest()
     if data.startswith(GZIP_MAGIC):
         try:
-            data = gzip.decompress(data)
+            with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
+                data = packed.read(LARGEST_BYTES + 1)
         except (OSError, EOFError, zlib.error) as error:
             raise SchemaError(f"{file} is a broken gzip file: {error}.") from error
-    lines = tuple(_parsed(file, data.removeprefix(b"\xef\xbb\xbf").split(b"\n")))
+        if len(data) > LARGEST_BYTES:
+            raise too_large(file)
+    return File(file, digest, data)
+
+
+def too_large(file: str) -> UsageError:
+    """The error of a data set that does not fit into memory."""
+    return UsageError(
+        f"{file} holds more than {LARGEST_BYTES // 2**30} GB of text; name a part of the data set."
+    )
+
+
+def json_lines(file: File) -> Lines:
+    """The lines of a file of JSON Lines; empty ones are left out.
+
+    Raises:
+        SchemaError: a line is not a JSON object, or there is none; it names the line.
+    """
+    lines = tuple(_parsed(file.name, file.content.removeprefix(UTF8_MARK).split(b"\n")))
     if not lines:
-        raise SchemaError(f"{file} holds no line; one JSON object per line was expected.")
-    return Lines(file, digest, lines)
+        raise SchemaError(f"{file.name} holds no line; one JSON object per line was expected.")
+    return Lines(file.name, file.sha256, lines)
 
 
 def identities(lines: Lines, field: str) -> list[str]:
@@ -115,7 +162,9 @@ def identities(lines: Lines, field: str) -> list[str]:
         if not name.isprintable() or not 0 < len(name) <= LONGEST_ID:
             raise line.error(f"{field} was expected to be 1 to {LONGEST_ID} printable characters.")
         if name in names:
-            raise line.error(f"{field} {shown(name)} was used in line {names[name]} already.")
+            raise line.error(
+                f"{field} {shown(name)} was used in {line.kind} {names[name]} already."
+            )
         names[name] = line.number
     return list(names)
 
@@ -141,21 +190,28 @@ def no_item(file: str, item_id: str) -> UsageError:
 
 def _parsed(file: str, raw_lines: Iterable[bytes]) -> Iterable[Line]:
     for number, raw in enumerate(raw_lines, 1):
-        if not raw.strip():
-            continue
-        try:
-            fields = msgspec.json.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise SchemaError(
-                f"{file}, line {number}: one JSON object per line was expected, but this line "
-                f"is not JSON ({error}). Is the file JSON Lines?"
-            ) from error
-        if not isinstance(fields, dict):
-            raise SchemaError(
-                f"{file}, line {number}: a JSON object was expected, but this is "
-                f"{json_type(fields)}."
-            )
-        yield Line(file, number, fields)
+        if raw.strip():
+            yield json_line(file, number, raw)
+
+
+def json_line(file: str, number: int, raw: bytes | str, kind: str = "line") -> Line:
+    """A line that is a JSON object.
+
+    Raises:
+        SchemaError: it is none.
+    """
+    try:
+        fields = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SchemaError(
+            f"{file}, {kind} {number}: one JSON object per line was expected, but this line "
+            f"is not JSON ({error}). Is the file JSON Lines?"
+        ) from error
+    if not isinstance(fields, dict):
+        raise SchemaError(
+            f"{file}, {kind} {number}: a JSON object was expected, but this is {json_type(fields)}."
+        )
+    return Line(file, number, fields, kind)
 
 
 def json_type(value: object) -> str:

@@ -44,8 +44,8 @@ class OpenAssistant:
     def __init__(self, lines: Lines) -> None:
         self.file = lines.file
         self.source = f"{self.name}@{lines.sha256[:12]}"
-        trees = [(line, _paths(line)) for line in lines.lines]
-        self._trees = [(line, paths) for line, paths in trees if paths]
+        trees = ((line.number, _paths(line)) for line in lines.lines)
+        self._trees = [(number, paths) for number, paths in trees if paths]
 
     def __len__(self) -> int:
         return len(self._trees)
@@ -81,8 +81,8 @@ class OpenAssistant:
             UsageError: the file has none.
         """
         line_number, _, path = own_id(self.file, self.source, item_id).partition("/")
-        for line, paths in self._trees:
-            if str(line.number) == line_number and path in map(str, range(len(paths))):
+        for number, paths in self._trees:
+            if str(number) == line_number and path in map(str, range(len(paths))):
                 messages = paths[int(path)]
                 return Item(
                     item_id=item_id,
@@ -93,13 +93,13 @@ class OpenAssistant:
         raise no_item(self.file, item_id)
 
     def _nearest(
-        self, line: Line, paths: list[tuple[Message, ...]], size: int, count: Count
+        self, number: int, paths: list[tuple[Message, ...]], size: int, count: Count
     ) -> Item:
         lengths = {message: count(message.content) for path in paths for message in path}
         sized = [sum(lengths[message] for message in path) for path in paths]
-        at = min(range(len(paths)), key=lambda number: abs(sized[number] - size))
+        at = min(range(len(paths)), key=lambda path: abs(sized[path] - size))
         return Item(
-            item_id=f"{self.source}/{line.number}/{at}",
+            item_id=f"{self.source}/{number}/{at}",
             messages=paths[at],
             input_tokens=sized[at],
             reference=None,
