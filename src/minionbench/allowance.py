@@ -7,7 +7,7 @@ of tokens or a limit on its cost ends before a request that could take it past.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -70,11 +70,16 @@ class Allowance:
     """What may still be asked, over all phases of one run."""
 
     def __init__(
-        self, max_total_tokens: int | None = None, cost_limit: CostLimit | None = None
+        self,
+        max_total_tokens: int | None = None,
+        cost_limit: CostLimit | None = None,
+        *,
+        before_sending: Callable[[Allowance], None] | None = None,
     ) -> None:
         """`max_total_tokens` are prompt and generated tokens together; None for no limit.
 
-        `cost_limit` is what the remote calls may cost; None for no limit.
+        `cost_limit` is what the remote calls may cost; None for no limit. `before_sending` is told
+        when something has been set aside, before the call goes that it is for.
 
         Raises UsageError for a budget of nothing.
         """
@@ -82,6 +87,7 @@ class Allowance:
             raise UsageError("The budget of tokens must be at least 1")
         self.max_total_tokens = max_total_tokens
         self.cost_limit = cost_limit
+        self._before_sending = before_sending
         self.spent_tokens = 0
         """Of the calls that have ended; where a server did not count, what had been allowed for."""
         self.reserved_tokens = 0
@@ -146,6 +152,8 @@ class Allowance:
                 )
                 return None
         self.reserved_tokens += tokens
+        if self._before_sending is not None:
+            self._before_sending(self)
         return Reserved(tokens, money, most_prompt)
 
     def release(self, reserved: Sequence[Reserved] = ()) -> None:

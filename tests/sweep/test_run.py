@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from minionbench import Local, Remote, Sweep
+from minionbench.clock import sleep_s
 from minionbench.errors import UsageError
 from minionbench.load import OpenLoop
 from minionbench.measuring import Cell, Silent
 from minionbench.schema import BenchmarkRun
-from minionbench.store import list_runs, read_records
+from minionbench.simulator.timing import Fixed
+from minionbench.store import list_runs, read_journal, read_records
 from minionbench.sweep.estimate import Assumed
 from minionbench.sweep.run import run_sweep
 from tests.study import Questions
@@ -284,6 +287,72 @@ def test_a_limit_on_the_cost_is_that_of_the_whole_sweep_and_leaves_local_cells_a
     assert any(note.startswith("Of at most $0.3") for note in outcome.run.metadata.notes)
     assert any("left of $0.3" in note for note in outcome.run.metadata.notes)
     assert outcome.run.metadata.finished is False
+
+
+def test_a_resumed_sweep_knows_the_most_that_it_can_have_spent_before(tmp_path: Path) -> None:
+    paid = {"prices": {"openai/gpt-5.5": "1000,1000"}, "max_cost_usd": 0.6, "warmup": 0}
+    remote = {"deployment": [Remote("openai/gpt-5.5")], "workload": [Questions("balanced")]}
+    # The server counts nothing, so that nobody knows what an answer cost.
+    with simulated(usage=False) as servers:
+        first = swept(servers, tmp_path, Killing(1, signal.SIGINT), **paid, **remote)
+    run_id = first.run.metadata.run_id
+    # The second one was cut off by the interruption.
+    records = list(read_journal(tmp_path / "data" / run_id / "records.jsonl"))
+    assert [record.calls[0].reply.usage for record in records] == [None, None]
+    spent = tmp_path / "data" / run_id / "spent.jsonl"
+    booked = json.loads(spent.read_bytes().splitlines()[-1])["usd"]
+    assert 0.1 < booked <= 0.6
+    with simulated() as servers:
+        second = swept(servers, tmp_path, resume=run_id, **paid, **remote)
+    (told,) = [n for n in second.run.metadata.notes if n.startswith("Of at most $0.6")]
+    known = [
+        (u.prompt_tokens or 0) + (u.completion_tokens or 0)
+        for r in measured_records(tmp_path, run_id)
+        for c in r.calls
+        if (u := c.reply.usage) is not None
+    ]
+    said = float(told.split("$")[2].split()[0])
+    assert said == pytest.approx(booked + sum(known) / 1_000, abs=0.001)
+    assert said <= 0.6
+
+
+def test_without_the_file_of_what_was_spent_a_limit_is_not_guessed_at(tmp_path: Path) -> None:
+    paid = {"prices": {"openai/gpt-5.5": "1000,1000"}, "max_cost_usd": 9.0, "warmup": 0}
+    with simulated(usage=False) as servers:
+        first = swept(
+            servers,
+            tmp_path,
+            Killing(1, signal.SIGINT),
+            deployment=[Remote("openai/gpt-5.5")],
+            **paid,
+        )
+        run_id = first.run.metadata.run_id
+        (tmp_path / "data" / run_id / "spent.jsonl").unlink()
+        with pytest.raises(UsageError, match="what 2 calls took is not known"):
+            swept(servers, tmp_path, resume=run_id, deployment=[Remote("openai/gpt-5.5")], **paid)
+
+
+def test_what_is_under_way_when_a_sweep_is_killed_is_on_file_before_it_is_sent(
+    tmp_path: Path,
+) -> None:
+    with simulated(timing=Fixed(ttft_ms=60_000.0)) as servers:
+        program = f"""
+from pathlib import Path
+from minionbench import Remote
+from tests.sweep.support import swept
+swept({servers!r}, Path({str(tmp_path)!r}), deployment=[Remote("openai/gpt-5.5")], warmup=0,
+      prices={{"openai/gpt-5.5": "1000,1000"}}, max_cost_usd=9.0)
+"""
+        child = subprocess.Popen([sys.executable, "-c", program])
+        try:
+            while not (found := list(tmp_path.glob("data/*/spent.jsonl"))):
+                assert child.poll() is None
+                sleep_s(0.02)
+        finally:
+            child.kill()
+            child.wait()
+    assert json.loads(found[0].read_bytes().splitlines()[-1])["usd"] > 0.1
+    assert not list(read_journal(found[0].with_name("records.jsonl")))
 
 
 def test_a_dry_run_names_its_cells_and_says_what_is_unknown(tmp_path: Path) -> None:

@@ -380,8 +380,10 @@ def _divergence(base: Position, other: Position) -> tuple[float, bool]:
         both = of_base.keys() & of_other.keys()
         ours, theirs = [of_other[token] for token in both], [of_base[token] for token in both]
     shares = list(map(math.exp, theirs))
-    value = math.fsum(map(mul, shares, map(sub, theirs, ours)))
-    rest, other_rest = 1 - math.fsum(shares), 1 - math.fsum(map(math.exp, ours))
+    # Of shares that differ by forty powers of ten an exact sum takes ten times as long, for digits
+    # far below the rounding of what is added.
+    value = sum(map(mul, shares, map(sub, theirs, ours)))
+    rest, other_rest = 1 - sum(shares), 1 - sum(map(math.exp, ours))
     whole = 1 - rest >= ENOUGH and 1 - other_rest >= ENOUGH
     if rest > NOTHING and other_rest > NOTHING:
         value += rest * math.log(rest / other_rest)

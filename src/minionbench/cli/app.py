@@ -22,6 +22,8 @@ COMMANDS = {
     "select": ("minionbench.cli.select", "Choose the best model of a run."),
     "report": ("minionbench.cli.report", "Make a page of runs that opens offline."),
     "plot": ("minionbench.cli.plot", "Draw one plot of runs as SVG or PNG."),
+    "import": ("minionbench.cli.import_", "Make run documents of other programs' results."),
+    "export": ("minionbench.cli.export", "Give a run to MLflow, OpenTelemetry, Prometheus, CSV."),
     "runs": ("minionbench.cli.runs", "List, show, ask, recover, regrade and prune runs."),
     "registry": ("minionbench.cli.registry", "List, add, promote and verify models."),
     "doctor": ("minionbench.cli.doctor", "Say what this machine offers and what it lacks."),

@@ -55,6 +55,11 @@ class CostLimit:
         return self._spent / PICO
 
     @property
+    def most_spent_usd(self) -> float:
+        """What was spent, and the most that calls under way can still come to."""
+        return (self._spent + self._reserved) / PICO
+
+    @property
     def left_usd(self) -> float:
         """What is neither spent nor set aside."""
         return (self._most - self._spent - self._reserved) / PICO

@@ -271,7 +271,7 @@ def _measure(
     )
     # So that it is there, however little is measured.
     folder.journal()
-    stop, purse = StopSwitch(), Purse(definition.common)
+    stop, purse = StopSwitch(), Purse(definition.common, folder.folder)
     purse.charge(records, places)
     try:
         with (
