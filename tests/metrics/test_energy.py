@@ -114,9 +114,7 @@ def test_a_good_request_is_one_that_meets_the_objective_where_there_is_one() -> 
     failed = record(sent=49_000, end=50_000, outcome=Outcome.HTTP_ERROR, index=4)
     trace = Trace.of(looked(stream("package", "package"), TEN, every(100, 60_000)))
 
-    def good(
-        records: list[RequestRecord], objective: Objective | None, **how: bool
-    ) -> MetricValue:
+    def good(records: list[RequestRecord], objective: Objective | None, **how: bool) -> MetricValue:
         found = energy_metrics(trace, records, cell="cell", streams=1, objective=objective, **how)
         assert found[PER_REQUEST].value == pytest.approx(400 / 3_600 / 5)
         return found[PER_GOOD_REQUEST]

@@ -76,9 +76,7 @@ class Purse:
         self._filed = filed
         self.spent_tokens, self.spent_usd = filed.tokens, filed.usd
 
-    def _told_by(
-        self, records: Sequence[RequestRecord], candidates: dict[str, Candidate]
-    ) -> Spent:
+    def _told_by(self, records: Sequence[RequestRecord], candidates: dict[str, Candidate]) -> Spent:
         """What records say that was spent; in a sweep that put it nowhere else."""
         clock = ClockAnchor.now()
         tokens, usd, unknown = 0, 0.0, 0
@@ -148,9 +146,7 @@ class Purse:
         tokens = allowance.spent_tokens + allowance.reserved_tokens
         usd = self.spent_usd + (0.0 if limit is None else limit.most_spent_usd)
         if tokens > self._filed.tokens or usd > self._filed.usd:
-            self._keep(
-                Spent(tokens=max(tokens, self._filed.tokens), usd=max(usd, self._filed.usd))
-            )
+            self._keep(Spent(tokens=max(tokens, self._filed.tokens), usd=max(usd, self._filed.usd)))
 
     def _keep(self, spent: Spent) -> None:
         try:
