@@ -25,11 +25,15 @@ help: ## list these targets
 run: $(run_ready) ## measure the reference model on this machine (RUN_ARGS: flags of minionbench run)
 	@$(bin)/minionbench run $(RUN_ARGS)
 
+# Two files of tests at a time: a test mostly waits for the server or engine that it has started,
+# and more at once would be more than a small machine can serve in good time.
+at_once = --numprocesses 2 --dist loadfile
+
 test: $(test_ready) ## run the tests (PYTEST_ARGS: flags of pytest)
-	@$(bin)/python -m pytest $(PYTEST_ARGS)
+	@$(bin)/python -m pytest $(at_once) $(PYTEST_ARGS)
 
 test-long: $(test_ready) ## run the tests that take minutes, too
-	@$(bin)/python -m pytest -m "long or not long" $(PYTEST_ARGS)
+	@$(bin)/python -m pytest $(at_once) -m "long or not long" $(PYTEST_ARGS)
 
 lint: $(test_ready) ## check format, lint and types
 	@$(bin)/ruff format --check $(sources)

@@ -151,11 +151,12 @@ def test_flags_override_a_file(tmp_path: Path) -> None:
 
 
 def test_a_sweep_from_a_file_prints_a_row_per_cell_and_writes_tables(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("duckdb")
     with simulated() as servers:
         path = sweep_file(tmp_path, servers)
+        monkeypatch.setattr("sys.argv", ["minionbench", "sweep", "some.toml"])
         called = call(capsys, "sweep", path, "-o", str(tmp_path), "--csv", "--parquet")
         dry = call(capsys, "sweep", path, "-o", str(tmp_path), "--dry-run")
     rows = {line.split()[0]: line for line in called.out.splitlines() if "decode." in line}
@@ -164,7 +165,7 @@ def test_a_sweep_from_a_file_prints_a_row_per_cell_and_writes_tables(
     (document,) = [p for p in tmp_path.glob("benchmark_*.json") if "dry run" not in p.read_text()]
     run = BenchmarkRun.load(document)
     assert set(cells_of(run)) == CELLS
-    assert "sweep" in run.metadata.command_line
+    assert run.metadata.command_line == "minionbench sweep some.toml"
     folder = tmp_path / "data" / run.metadata.run_id
     for name in ("cells.csv", "requests.csv", "cells.parquet", "requests.parquet"):
         assert str(folder / name) in called.err
