@@ -277,8 +277,11 @@ def answers(cells: Sequence[CellResult]) -> str:
         if metric is None or metric.value is None:
             continue
         about = metric.metadata
-        right = f"{about.get('right', ABSENT)} of {about.get('requests', ABSENT)}"
         share = f"{significant(metric.value)}%, {interval(metric, 1.0)}"
+        if "right" not in about:  # another program's score
+            said.append(f"{cell.workload.name} {share}")
+            continue
+        right = f"{about['right']} of {about.get('requests', ABSENT)}"
         said.append(f"{cell.workload.name} {right} ({share})")
     return f"Right answers: {'; '.join(said)}." if said else ""
 
@@ -320,7 +323,20 @@ def method(cells: Sequence[CellResult]) -> str:
         if (bounds := metric.metadata.get("interval"))
     }
     level = f"{levels.pop():.0%} interval" if len(levels) == 1 else "interval"
+    if imported := stated(cells):
+        return imported
     return f"Figures are medians over requests, below them the median's {level}."
+
+
+def stated(cells: Sequence[CellResult]) -> str:
+    """What figures are that another program states; empty where they are our own."""
+    metrics = [(name, m) for cell in cells for name, m in cell.metrics.items()]
+    by = dict.fromkeys(str(b) for _, m in metrics if (b := m.metadata.get("stated_by")))
+    if not by:
+        return ""
+    means = dict.fromkeys(name for name, m in metrics if m.metadata.get("statistic") == "mean")
+    but = f", but means: {', '.join(means)}" if means else ""
+    return f"Figures are those that {', '.join(by)} states: medians{but}."
 
 
 def reason_of(metric: MetricResult) -> str | None:

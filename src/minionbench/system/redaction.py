@@ -26,6 +26,10 @@ _HARMLESS_HEADERS = frozenset((
 """Headers whose values are shown; any other one may be the door key of somebody's server."""
 # fmt: on
 
+_PROGRAMS = ("--meter-command",)
+"""Flags whose value is a program of the user's with its arguments. What those mean nobody here
+knows, a password may be among them, and so the program alone is shown."""
+
 _WORD_BREAK = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
 
 _FLAG = re.compile(r"(--?[A-Za-z][\w.-]*)(?:=(.*))?", re.DOTALL)
@@ -61,7 +65,8 @@ def redact(argv: Sequence[str], secrets: Iterable[str] = ()) -> str:
     """A command line as it may be kept: shell-quoted, with every key replaced by `…`.
 
     Hidden are the values of flags whose names say that they are secret (`--api-key…`,
-    `--token`), of headers but for a few harmless ones, and what `redact_text` finds in the rest.
+    `--token`), of headers but for a few harmless ones, the arguments of a meter's program, and what
+    `redact_text` finds in the rest.
     `secrets` are keys that are known, wherever they stand.
     """
     known = list(secrets)
@@ -107,12 +112,15 @@ def redact_text(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def _takes_secret(flag: str) -> bool:
-    return flag in ("-H", "--header") or names_secret(flag)
+    return flag in ("-H", "--header", *_PROGRAMS) or names_secret(flag)
 
 
 def _value(flag: str, value: str, secrets: list[str]) -> str:
     if flag in ("-H", "--header"):
         return _header(value, secrets)
+    if flag in _PROGRAMS:
+        program, *arguments = value.split(maxsplit=1) or [""]
+        return redact_text(f"{program} {HIDDEN}" if arguments else program, secrets)
     return HIDDEN if names_secret(flag) else redact_text(value, secrets)
 
 
