@@ -79,6 +79,7 @@ SAME_FLOOR = {
     ("recovery", "measuring"): "what the journal holds is what was measured",
     ("recovery", "run_plan"): "the plan says what the journal does not",
     ("sweep", "assembly"): "its cells have the same form as an experiment's",
+    ("sweep", "embedding_first"): "an embedding model that runs elsewhere stops it beforehand",
     ("sweep", "experiment"): "each of its sessions serves and asks as an experiment does",
     ("sweep", "counting"): "with the same tokens counted afterwards",
     ("sweep", "measuring"): "and is measured as one",

@@ -10,7 +10,8 @@ import pytest
 
 from minionbench import Hybrid, Protocols
 from minionbench.embedding_first import embed_first
-from minionbench.errors import UsageError
+from minionbench.engines.embedding import BATCH
+from minionbench.errors import DeploymentError, UsageError
 from minionbench.exchange import Outcome
 from minionbench.experiment import run_experiment
 from minionbench.protocols.chunking import Chunking
@@ -20,6 +21,7 @@ from minionbench.simulator import SimulatedModel, Simulator, SimulatorSettings
 from tests.autobench.test_embedding import MEAN, declared
 from tests.cli.calling import call
 from tests.cli.test_run import settings as flags
+from tests.engines.servers import server
 from tests.test_hybrid_run import Sections, measured, settings, simulator
 from tests.test_measuring import cell
 
@@ -133,6 +135,40 @@ def test_an_embedding_model_that_gives_no_vectors_is_an_error_of_the_document(
     assert outcome.failed
     message = str(outcome.run.candidates[0].latency_ms.error_message)
     assert "embedding model vectors cannot be used" in message
+
+
+@pytest.mark.parametrize(
+    ("odd", "words"),
+    [
+        ("[NaN, 1.0]", "not understood"),
+        ("[null, 1.0]", "not understood"),
+        ("[1e999, 1.0]", "not understood"),
+        ("[1.7e308, 1.7e308]", "without a direction"),
+        ("[0.0, 0.0]", "without a direction"),
+        ("[]", "different lengths"),
+        ("[1.0, 2.0, 3.0]", "different lengths"),
+    ],
+)
+def test_vectors_that_cannot_be_compared_are_an_error_that_names_the_model(
+    tmp_path: Path, odd: str, words: str
+) -> None:
+    protocol = MinionS(chunking=BY_CHARACTERS, preselect=1, embedding_model="vectors")
+    (request,) = Sections().requests(1, 0)
+    texts = protocol.to_embed(request)
+    assert texts is not None and 0 < len(texts.chunks) < BATCH
+    made = ["[1.0, 2.0]"] * len(texts.chunks) + [odd]
+    data = ", ".join(f'{{"index": {n}, "embedding": {one}}}' for n, one in enumerate(made))
+    answer = f'{{"data": [{data}]}}'.encode()
+    one = msgspec.structs.replace(cell("a"), requests=(request,), warmup=())
+    routes = {
+        "GET /v1/models": (200, {"data": [{"id": "vectors"}]}),
+        "POST /v1/embeddings": (200, answer),
+    }
+    with server(routes) as (url, _):
+        protocol.nearest.url = f"{url}/v1"  # type: ignore[union-attr]
+        with pytest.raises(DeploymentError, match=f"vectors cannot be used: .*{words}"):
+            embed_first([one], {"a": protocol}, log_folder=tmp_path)
+    assert not protocol.nearest.knows(request.item_id)  # type: ignore[union-attr]
 
 
 def test_an_embedding_server_that_is_not_there_is_an_error_that_names_it(

@@ -150,7 +150,7 @@ def test_overlapping_requests_have_energy_per_token_and_none_of_their_own(tmp_pa
     ("then", "said"),
     [
         ("sys.exit('unplugged')", "its command ended with exit code 1: unplugged"),
-        ("while True: print('garbage', flush=True); time.sleep(.02)", "garbage"),
+        ("while True: print('garbage', flush=True); time.sleep(.02)", "a line is no reading"),
         ("time.sleep(600)", "has been silent for"),
     ],
     ids=["dies", "prints garbage", "stalls"],

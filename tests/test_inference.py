@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats as oracle
 
@@ -74,6 +74,7 @@ def test_pairs_are_held_against_each_other_as_scipy_does(
 
 @settings(max_examples=50)
 @given(base=with_failures, new=with_failures)
+@example(base=[0.0, INF], new=[INF, 0.0])
 def test_swapping_the_sides_mirrors_the_shift(base: list[float], new: list[float]) -> None:
     spread = Spread(deviation=0.5, degrees=4)
     there, back = contrast(base, new, spread=spread), contrast(new, base, spread=spread)
@@ -224,6 +225,17 @@ def test_the_difference_of_paired_shares_is_never_certain() -> None:
     discordant = paired_share_contrast([1.0] * 10 + [0.0] * 90)
     assert discordant.p == pytest.approx(oracle.binomtest(0, 10).pvalue)
     assert bounds(discordant)[0] > 0
+
+
+def test_one_answer_against_the_mean_of_several_is_no_change_by_its_direction_alone() -> None:
+    # Each item is answered rightly 9 times in 10 on either side: once on the base, and ten times
+    # on the new side, where it is then 0.9. Ninety items are lower by a little, ten higher by much.
+    found = paired_share_contrast([-0.1] * 90 + [0.9] * 10)
+    assert found.point == pytest.approx(0.0)
+    assert found.p == pytest.approx(1.0)
+    differences = [-0.1] * 30 + [-0.4] * 20 + [0.0] * 10
+    surely = paired_share_contrast(differences)
+    assert surely.p == pytest.approx(oracle.ttest_1samp(differences, 0).pvalue)
 
 
 def test_the_difference_of_two_shares_joins_their_intervals() -> None:

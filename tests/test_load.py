@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minionbench.errors import UsageError
-from minionbench.load import ClosedLoop, OpenLoop
+from minionbench.load import ClosedLoop, OpenLoop, request_rate
 from minionbench.units import NS_PER_S
 
 
@@ -73,3 +73,8 @@ def test_a_burstiness_that_is_none_is_refused(burstiness: float) -> None:
 def test_a_closed_loop_needs_a_stream() -> None:
     with pytest.raises(UsageError, match="concurrency"):
         ClosedLoop(concurrency=0)
+
+
+def test_a_request_rate_of_infinity_sends_all_at_once() -> None:
+    assert request_rate(float("inf"), 7) == ClosedLoop(concurrency=7)
+    assert request_rate(0.5, 7, 2.0) == OpenLoop(rate_per_s=0.5, burstiness=2.0)

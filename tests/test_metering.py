@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from minionbench.clock import monotonic_ns
+from minionbench.clock import monotonic_ns, sleep_s
 from minionbench.engines.engine import Engine
 from minionbench.errors import SetupError
 from minionbench.exchange import Side
@@ -122,6 +124,25 @@ def test_a_trace_that_cannot_be_written_does_not_end_the_run(tmp_path: Path) -> 
         with metering.over(NO_ENGINES, ["a"], never, lambda text: None) as watch:
             nothing_done(watch)
         assert metering.failed == "the disk is full"
+
+
+def test_a_password_in_what_a_meter_says_is_not_kept(tmp_path: Path) -> None:
+    program = tmp_path / "plug.py"
+    program.write_text(
+        "import sys, time\n"
+        "print('{\"watts\": 40}', flush=True)\n"
+        "sys.exit('no answer: http://admin:hunter2@plug/cm?password=hunter2')\n"
+    )
+    sink = Memory()
+    settings = PowerSettings(command=shlex.join([sys.executable, str(program)]), idle_s=0)
+    with (
+        Metering(settings, sink) as metering,
+        metering.over(NO_ENGINES, ["a"], never, lambda text: None),
+    ):
+        while not (failed := [x for x in sink.of(Look) if isinstance(x, Look) and x.why]):
+            sleep_s(0.02)
+    assert "no answer: http://" in str(failed[0].why)
+    assert "hunter2" not in str(sink.facts)
 
 
 def test_what_fails_in_the_block_goes_on_its_way_and_is_marked(tmp_path: Path) -> None:

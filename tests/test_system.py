@@ -407,6 +407,12 @@ SECRET = "Tr0ub4dor.and-3xyz"
         (["run", "--output-tokens=64", "-m", "ollama/llama3.2:3b"], None),
         (["run", "-u", "http://127.0.0.1:8080/v1"], None),
         (["run", "--tokenizer", "path/to/it", "two words"], None),
+        (
+            ["run", "--meter-command", f"./plug.py -p {SECRET}", "-v"],
+            "run --meter-command './plug.py …' -v",
+        ),
+        (["run", f"--meter-command=./plug.py {SECRET}"], "run '--meter-command=./plug.py …'"),
+        (["run", "--meter-command", "./plug.py"], None),
     ],
 )
 def test_keys_are_left_out_of_a_command_line(argv: list[str], expected: str | None) -> None:

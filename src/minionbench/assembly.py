@@ -199,6 +199,7 @@ def _measured_candidate(
             clock,
             sides=planned.sides,
             metrics=metrics,
+            sessions=outcome.clocks,
             compared=several,
         )
         if planned.factors.protocol is not None or several or "remote" in planned.sides:
@@ -394,6 +395,8 @@ def device_energy(
     """
     if engine.remote:
         return no_energy(REMOTE_ENERGY)
+    if outcome.unmetered is not None:
+        return no_energy(outcome.unmetered)
     if outcome.taken_over:
         return no_energy(RESUMED)
     cell = outcome.cell

@@ -8,7 +8,7 @@ from minionbench.clock import ClockAnchor
 from minionbench.exchange import Side
 from minionbench.meters.remote_energy import not_modelled, remote_energy
 from minionbench.metrics.value import MetricValue
-from minionbench.prices import METRIC, Charges, cost_metric, cost_metrics
+from minionbench.prices import METRIC, Charges, OwnClock, cost_metric, cost_metrics
 from minionbench.prices.electricity import electricity_metrics
 from minionbench.quality.grading.accuracy import METRIC as ACCURACY
 from minionbench.quality.grading.accuracy import Judgements
@@ -26,15 +26,17 @@ def money_metrics(
     *,
     sides: Collection[Side],
     metrics: Mapping[str, MetricValue],
+    sessions: tuple[OwnClock, ...] = (),
     compared: bool = False,
 ) -> dict[str, MetricValue]:
     """What a cell's requests cost at the remote model's provider, and here in electricity.
 
-    `sides` are those that its calls go to, `metrics` what else is known of it. `compared` has a
-    cell say that it costs nothing, since it stands beside others that do cost something.
+    `sides` are those that its calls go to, `metrics` what else is known of it, `sessions` the
+    clocks of those of its records that the run's own `clock` does not tell. `compared` has a cell
+    say that it costs nothing, since it stands beside others that do cost something.
     """
     found: dict[str, MetricValue] = {}
-    pricing = charges.pricing(clock)
+    pricing = charges.pricing(clock, sessions)
     if "remote" in sides:
         accuracy = metrics.get(ACCURACY)
         found |= cost_metrics(

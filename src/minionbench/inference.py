@@ -211,7 +211,7 @@ def paired_contrast(
     if not all(map(math.isfinite, (*base, *new))):
         estimate = median_estimate(differences, level)
         return Contrast(
-            point=estimate.point,
+            point=_middle(sorted(differences)),
             low=-math.inf if estimate.low is None else estimate.low,
             high=math.inf if estimate.high is None else estimate.high,
             level=level,
@@ -316,9 +316,12 @@ def _middle(ordered: Sequence[float]) -> float:
 def paired_share_contrast(differences: Sequence[float], level: float = LEVEL) -> Contrast:
     """The mean difference of shares between 0 and 1 of the same items.
 
-    The test is McNemar's in its exact form, a sign test over the items that differ. The interval is
-    Agresti and Min's: two items more, one for each side, then the normal approximation; it is not
-    empty where no item differs, and holds the mean in any case.
+    The test is McNemar's in its exact form, a sign test over the items that differ. Where shares of
+    unlike numbers of answers are held against each other, many items may differ a little in one
+    direction and few by much in the other with nothing changed, so that the mean has to be far from
+    0 as well: the p-value is then the larger one of the sign test's and of Student's t. The
+    interval is Agresti and Min's: two items more, one for each side, then the normal approximation;
+    it is not empty where no item differs, and holds the mean in any case.
 
     Source: Agresti and Min, Statistics in Medicine 24 (2005).
     """
@@ -331,15 +334,20 @@ def paired_share_contrast(differences: Sequence[float], level: float = LEVEL) ->
     squares = math.fsum(d * d for d in differences) + 1
     variance = (squares / (n + 2) - middle * middle) / (n + 2)
     reach = _z(level) * math.sqrt(variance)
+    p, test = sign_test(differences), "exact McNemar test"
+    sizes = [abs(d) for d in differences if d]
+    if sizes and max(sizes) - min(sizes) > _ROUNDING:
+        by_mean = math.sqrt(_squares(differences) / (n - 1) / n)
+        p, test = max(p, student_p(point / by_mean, n - 1)), "McNemar's and Student's test"
     return Contrast(
         point=point,
         low=max(-1.0, min(middle - reach, point)),
         high=min(1.0, max(middle + reach, point)),
         level=level,
-        p=sign_test(differences),
+        p=p,
         base=n,
         new=n,
-        method="exact McNemar test over items, interval by Agresti and Min",
+        method=f"{test} over items, interval by Agresti and Min",
         error=math.sqrt(variance),
         paired=True,
     )

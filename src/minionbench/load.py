@@ -57,3 +57,10 @@ class OpenLoop(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Load: TypeAlias = ClosedLoop | OpenLoop
+
+
+def request_rate(rate_per_s: float, requests: int, burstiness: float = 1.0) -> Load:
+    """The load of a request rate; infinity sends all requests of a repeat at once."""
+    if rate_per_s == float("inf"):
+        return ClosedLoop(concurrency=requests)
+    return OpenLoop(rate_per_s=rate_per_s, burstiness=burstiness)

@@ -29,6 +29,7 @@ from minionbench.metering import Metering, watched_by
 from minionbench.meters.memory import MemoryReading, TreeMemory
 from minionbench.meters.server_metrics import Account, UnreadablePage, figures, read_page
 from minionbench.meters.vram import TreeVram, VramReading, together
+from minionbench.prices import OwnClock
 from minionbench.protocols.catalog import protocol_name
 from minionbench.records import Phase, RequestRecord
 from minionbench.runner import Journal, Phased, PhaseFacts, Runner, StopSwitch
@@ -108,6 +109,10 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     servers: dict[str, Any] = {}
     """What the server of each side says of its own work on the measured requests, as plain
     values; nothing where it does not say."""
+    clocks: tuple[OwnClock, ...] = ()
+    """Of those records that are of sessions with a clock of their own."""
+    unmetered: str | None = None
+    """Why what the meters said does not belong to the records; None where it does."""
 
 
 class Observer(Protocol):
@@ -542,7 +547,7 @@ class EnginesVram:
 
 
 def _allow_connections(cells: Sequence[Cell]) -> None:
-    """Lets this process open as many files as the cells' streams need.
+    """Lets this process open as many files as the cells' streams need, and arrivals may need.
 
     Raises UsageError when the system allows fewer.
     """
@@ -551,16 +556,21 @@ def _allow_connections(cells: Sequence[Cell]) -> None:
     except ImportError:
         return  # Windows has no such limit.
     streams = [c.load.concurrency for c in cells if isinstance(c.load, ClosedLoop)]
+    # Of an open loop all may be under way at once, if its server answers none: what the system
+    # allows has to do for it.
+    arriving = [len(c.requests) for c in cells if not isinstance(c.load, ClosedLoop)]
     needed = 2 * max(streams, default=1) + OTHER_FILES
+    wanted = max(needed, 2 * max(arriving, default=1) + OTHER_FILES)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise UsageError(
             f"{max(streams)} streams need {needed} open files, and this system allows {hard}; "
             "raise the limit (`ulimit -Hn`), or lower the concurrency"
         )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
 
 
 @contextmanager

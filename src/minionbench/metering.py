@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import msgspec
+
 from minionbench.clock import monotonic_ns, sleep_s
 from minionbench.engines.engine import Engine
 from minionbench.errors import MinionbenchError
@@ -19,7 +21,8 @@ from minionbench.meters.power.catalog import close_all, find_meters
 from minionbench.meters.power.meter import Meter, PowerSettings
 from minionbench.meters.sampler import Sampler
 from minionbench.store import begun
-from minionbench.traces import Fact, Mark, Missing, PhaseName, TraceSink
+from minionbench.system import redact_text
+from minionbench.traces import Fact, Look, Mark, Missing, PhaseName, TraceSink
 from minionbench.units import NS_PER_S
 
 STEP_S = 0.05
@@ -35,7 +38,7 @@ class Metering:
         Raises MeterError when one that was asked for by name cannot be read.
         """
         self._wanted = wanted
-        self._sink = sink
+        self._sink: TraceSink = _WithoutSecrets(sink)
         self.found = find_meters(wanted)
         self.failed: str | None = None
         """Why facts are missing from the trace; None while none are."""
@@ -129,6 +132,23 @@ class Metering:
                 self._sink.keep(*facts)
         except MinionbenchError as error:
             self.failed = self.failed or str(error)
+
+
+class _WithoutSecrets:
+    """Keeps facts, but no key or password that a program or a server has told of its failing."""
+
+    def __init__(self, sink: TraceSink) -> None:
+        self._sink = sink
+
+    def keep(self, *facts: Fact) -> None:
+        """Keeps facts, in this order, in one go."""
+        self._sink.keep(*map(_without_secrets, facts))
+
+
+def _without_secrets(fact: Fact) -> Fact:
+    if isinstance(fact, Look) and fact.why is not None:
+        return msgspec.structs.replace(fact, why=redact_text(fact.why))
+    return fact
 
 
 class Watch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from minionbench.autobench import Procedure
@@ -38,6 +39,7 @@ def test_without_a_meter_the_cells_say_why_there_is_no_energy(
         assert speed[name].value is None
         assert "--meter-command" in speed[name].metadata["reason"]
     assert "energy_wh" not in cells["cove"].metrics
+    assert "electricity_cost_usd" not in speed
     off = measured(path, tmp_path, BRIEF, meters=PowerSettings(off=True))
     (balanced,) = [cell for cell in off.run.candidates[0].cells if cell.workload.name == "balanced"]
     reason = balanced.metrics["energy_wh"].metadata["reason"]
@@ -47,11 +49,15 @@ def test_without_a_meter_the_cells_say_why_there_is_no_energy(
 def test_each_model_has_the_energy_of_its_own_cells(random_model: Path, tmp_path: Path) -> None:
     path = registry(tmp_path, entry("one", random_model), entry("two", random_model))
     command = meter(tmp_path)
-    outcome = measured(path, tmp_path, BRIEF, meters=PowerSettings(command=command, idle_s=0.3))
+    procedure = msgspec.structs.replace(BRIEF, electricity_usd_per_kwh=0.5)
+    outcome = measured(path, tmp_path, procedure, meters=PowerSettings(command=command, idle_s=0.3))
     for candidate in outcome.run.candidates:
         (cell,) = [cell for cell in candidate.cells if cell.workload.name == "balanced"]
         about = cell.metrics["energy_wh"].metadata
         value = cell.metrics["energy_wh"].value
+        each = cell.metrics["energy_wh_per_request"].value
+        paid = cell.metrics["electricity_cost_usd"]
+        assert paid.value == (None if each is None else pytest.approx(each / 1_000 * 0.5))
         if value is None:  # a very quick machine
             assert "the uncertainty is" in about["reason"]
         else:

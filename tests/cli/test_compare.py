@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -192,7 +193,7 @@ def test_forms_for_other_programs(
 def test_what_servers_say_commands_nobody(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    evil = "\x1b[2J::error::owned\n::set-output name=x::y|<script>"
+    evil = "\x1b[2J::error::owned\n::set-output name=x::y|<script>\ufffe\uffff&[a](b)`c`"
     for number in range(2):
         write_run(tmp_path, number)
         write_broken(tmp_path, 10 + number, evil)
@@ -202,6 +203,9 @@ def test_what_servers_say_commands_nobody(
         assert result.code == 0
         assert "\x1b" not in result.out
         assert not any(line.startswith(("::set", "::error::")) for line in result.out.splitlines())
+    page = call(capsys, *sides, "--format", "md").out
+    assert "\\<script>" in page and "&amp;\\[a\\](b)\\`c\\`" in page
+    assert not re.search(r"[^\\][<\[`]", page)
     junit = call(capsys, *sides, "--format", "junit").out
     assert "<script>" not in junit
     ElementTree.fromstring(junit)

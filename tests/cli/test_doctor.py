@@ -278,9 +278,17 @@ def test_each_meter_is_there_or_says_what_it_lacks(tmp_path: Path) -> None:
         assert "--meter-command" in str(gone["energy"].advice)
 
 
+def test_a_meter_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
+    tree = Powercap(tmp_path / "powercap")
+    tree.zone("intel-rapl:0", "package-0", Curve([10.0]))
+    wanted = PowerSettings(command=str(tmp_path / "none"), powercap=tree.root)
+    found = {finding.name: finding.state for finding in doctor.power_meters(wanted)}
+    assert (found["at the wall"], found["RAPL"]) == ("missing", "ok")
+
+
 def test_a_meter_that_is_named_is_tried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done = call(capsys, "doctor", "--meter-command", str(tmp_path / "none"), "--format", "json")
     assert done.code == 1
-    (wall,) = [row for row in json.loads(done.out) if row["group"] == "Meters of power"]
+    (wall,) = [row for row in json.loads(done.out) if row["name"] == "at the wall"]
     assert wall["state"] == "missing"
     assert "cannot be started" in wall["found"]

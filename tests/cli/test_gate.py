@@ -93,7 +93,9 @@ def test_a_baseline_begins_and_grows_with_what_passes(
     assert call(capsys, *gate, runs(10), "--update").code == 1
     assert path.read_bytes() == before
     assert call(capsys, *gate, runs(10), "--reset").code == 0
-    assert call(capsys, *gate, runs(10)).code == 0
+    again = call(capsys, *gate, runs(10))
+    assert again.code == 2
+    assert f"{name_of(10)} and 4 more on both sides" in again.err
 
 
 def test_a_baseline_lives_on_a_branch(

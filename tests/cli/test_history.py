@@ -51,6 +51,25 @@ def test_a_wrong_query_is_wrong_usage(folder: Path, capsys: pytest.CaptureFixtur
     assert "oops" in result.err
 
 
+@pytest.mark.parametrize("query", ["", "  ", ";", "SELECT now()"])
+def test_a_query_without_an_answer_that_can_be_shown_is_wrong_usage(
+    folder: Path, capsys: pytest.CaptureFixture[str], query: str
+) -> None:
+    result = call(capsys, "runs", "sql", query, "-o", str(folder))
+    assert result.code == 2
+    assert "`SELECT " in result.err
+
+
+def test_what_is_no_finite_number_is_shown_as_a_word(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sql = "SELECT 'nan'::DOUBLE AS a, '-inf'::DOUBLE AS b, 1 AS a"
+    table = call(capsys, "runs", "sql", sql, "-o", str(folder))
+    assert table.out.splitlines()[1].split() == ["nan", "-inf", "1"]
+    told = call(capsys, "runs", "sql", sql, "-o", str(folder), "--format", "json").out
+    assert json.loads(told) == [{"a": "nan", "b": "-inf", "a_1": 1}]
+
+
 def test_documents_that_are_not_valid_are_told_of(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,6 +35,17 @@ def test_a_report_of_the_latest_run_is_one_file(
     assert page.read_text(encoding="utf-8").count("<svg") == 14
 
 
+def test_a_report_never_takes_the_place_of_a_run(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (document,) = folder.glob("*.json")
+    before = document.read_bytes()
+    called = call(capsys, "report", str(document), "--no-plots", "-o", str(document))
+    assert called.code == 2
+    assert "is the document of a run" in called.err
+    assert document.read_bytes() == before
+
+
 def test_without_the_extra_the_message_says_what_to_install_and_tables_are_made_all_the_same(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from tests.cli.calling import call
 from tests.documents import RUN_ID, run
 from tests.registry.registries import entry, marks, write
 from tests.select.candidates import between, made
+from tests.select.test_deployments import option, place
 
 BY_LATENCY = ("--weights", "latency=1")
 
@@ -32,8 +33,8 @@ def test_a_choice_is_shown_with_the_reason_for_each(
     result = call(capsys, "select", "latest", "-o", str(folder), *BY_LATENCY)
     assert result.code == 0
     rows = [line.split() for line in result.out.splitlines()]
-    assert ["small", "0.745", "0.735–0.756", "chosen"] in rows
-    assert ["large", "0.750", "0.740–0.761", "tied"] in rows
+    assert ["small", "0.745", "0.735–0.756", "chosen", "yes"] in rows
+    assert ["large", "0.750", "0.740–0.761", "tied", "yes"] in rows
     assert "a tie, broken by the" in result.out
     assert "latency_ms 105 ms (95.0–115) counts 0.745 × 1" in result.out
     assert result.out.endswith(
@@ -124,3 +125,76 @@ def test_wrong_usage_leaves_with_2(
     assert (result.code, result.out) == (2, "")
     assert result.err
     assert "Traceback" not in result.err
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """A sweep of ten deployments over two workloads; the first is the quickest."""
+    document = run(
+        *(
+            option(
+                *(
+                    place(f"o{i}", name, total_latency_s=1.0 + i, cost_usd=0.01)
+                    for name in ("decode", "prefill")
+                )
+            )
+            for i in range(10)
+        )
+    )
+    document.save(tmp_path / f"{RUN_ID}.json")
+    return tmp_path
+
+
+def test_a_sweep_is_shown_with_the_choice_over_each_workload(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = call(capsys, "select", "-o", str(sweep))
+    assert result.code == 0
+    rows = [line.split() for line in result.out.splitlines()]
+    assert ["decode", "o0"] in rows and ["prefill", "o0"] in rows
+    assert "accuracy_pct is not weighed" in result.out
+    assert "total_latency_s 1.00 s in 2 cells counts 0.500 × 0.5" in result.out
+    assert "the other 9 with a score is in --format json" in result.out.replace("\n", " ")
+    assert result.out.endswith("Chosen: o0.\n")
+
+
+def test_a_program_reads_the_choice_over_each_workload(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = call(
+        capsys,
+        *("select", "-o", str(sweep), "--metric", "latency,cost", "-w", "decode,prefill"),
+        *("--load", "c1", "--format", "json"),
+    )
+    said = json.loads(result.out)
+    assert said["chosen"] == "o0"
+    assert said["weights"] == {"cost_usd": 0.5, "total_latency_s": 0.5}
+    assert (said["workloads"], said["loads"]) == (["decode", "prefill"], ["c1"])
+    assert set(said["over"]) == {"decode", "prefill"}
+    assert said["over"]["decode"]["pareto_front"] == ["o0"]
+    shares = said["candidates"][0]["score"]["shares"]
+    assert shares["prefill.total_latency_s"]["weight"] == 0.25
+
+
+def test_a_page_gets_a_table_of_the_workloads(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = call(capsys, "select", "-o", str(sweep), "--format", "md")
+    assert "| decode | o0 |" in result.out
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (("--promote",), "chooses among deployments"),
+        (("--metric", "latency", "--weights", "cost=1"), "give one of them"),
+        (("--metric", "speed"), "no metric 'speed'"),
+        (("--weights", "latency_ms=1", "-w", "other"), "no workload 'other'"),
+    ],
+)
+def test_what_makes_no_choice_among_deployments_is_told(
+    sweep: Path, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], complaint: str
+) -> None:
+    result = call(capsys, "select", "-o", str(sweep), *flags)
+    assert result.code == 2
+    assert complaint in result.err

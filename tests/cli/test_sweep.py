@@ -108,6 +108,18 @@ def test_a_providers_model_is_a_remote_one() -> None:
         (("--assume", "speed=2"), "latency and start"),
         (("-m", "reference/q4_0", "--reasoning", "on"), "No combination"),
         (("gone.toml",), "cannot be read"),
+        (("--max-rounds", "2"), "--max-rounds goes with -d hybrid"),
+        (("--dataset", "no/such/data"), "--dataset goes with one workload"),
+        (("-w", "prefill", "--dataset", "no/such/data"), "no/such/data"),
+        (("--duration", "5m"), "No such option"),
+        (("--goodput", "speed:3"), "there are ttft, ttfo, tpot and latency"),
+        (
+            (
+                *("-d", "hybrid", "--remote-model", "openai/gpt-5.5", "--protocol", "minions"),
+                *("--preselect", "2", "--embedding-model", "openai/text-embedding-3"),
+            ),
+            "would leave this machine",
+        ),
     ],
 )
 def test_wrong_usage_is_told(
@@ -123,6 +135,7 @@ def test_wrong_usage_is_told(
     [
         ("workloads = 3", "no setting 'workloads'"),
         ("seed = [1, 2]", "one value and no list"),
+        ("workload = []", "workload has no level"),
         ("seed = 1.5", "whole number"),
         ("[servers]\nollama = [1]", "[servers] has to be a table"),
         ("= 3", "not TOML"),
@@ -238,3 +251,26 @@ def test_a_command_with_a_secret_is_not_remembered(
         called = call(capsys, "sweep", "--resume", "-o", str(tmp_path))
     assert called.code == 2
     assert "give the same file and flags again" in called.err
+
+
+def test_a_data_set_and_an_objective_hold_for_all_cells(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = tmp_path / "own.jsonl"
+    items.write_text("".join(f'{{"prompt": "What is {i} + 1?"}}\n' for i in range(4)))
+    with simulated() as servers:
+        call(
+            capsys,
+            *("sweep", "-w", "decode", "--dataset", str(items), "-m", "ollama/qwen3"),
+            *("--quant", "Q1_5B,Q8B", "--server", f"ollama={servers['ollama']}", "-n", "2"),
+            *("--goodput", "ttft:60000", "latency:60000", "--repeats", "1", "--warmup", "0"),
+            *("--no-meters", "-o", str(tmp_path)),
+        )
+    (path,) = tmp_path.glob("benchmark_*.json")
+    cells = cells_of(BenchmarkRun.load(path))
+    assert len(cells) == 2
+    for cell in cells.values():
+        assert cell.workload.source.startswith("jsonl@")
+        assert cell.metrics["slo_attainment_pct"].value == 100
+        objective = cell.metrics["slo_attainment_pct"].metadata["objective"]
+        assert objective == {"ttft_s": 60.0, "latency_s": 60.0}

@@ -14,6 +14,7 @@ from minionbench.compare import (
     read_side,
     write_baseline,
 )
+from minionbench.compare.measurement import Measurement
 from minionbench.compare.reading import Wanted
 from minionbench.errors import SchemaError, SetupError, UsageError
 from tests.compare.measured import failed, latencies, measurement, replicate, run_id
@@ -76,6 +77,29 @@ def test_what_is_no_baseline_is_refused(tmp_path: Path, content: bytes) -> None:
         read_baseline(path)
 
 
+@pytest.mark.parametrize(
+    "one",
+    [
+        measurement(),
+        measurement(replicate(requests=4, failures=5)),
+        measurement(replicate(requests=None, ttft_s=-1.0)),
+        measurement(replicate(accuracy_pct=1e308)),
+        measurement(replicate(output_tokens_per_sec=1e308)),
+    ],
+)
+def test_figures_that_no_run_can_have_are_no_baseline(tmp_path: Path, one: Measurement) -> None:
+    path = tmp_path / "base.json"
+    write_baseline(path, Baseline(measurements=(one,)))
+    with pytest.raises(SchemaError, match="no baseline that can be true"):
+        read_baseline(path)
+
+
+def test_a_baseline_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SetupError, match="cannot be made"):
+        write_baseline(tmp_path / "file" / "base.json", some())
+
+
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with one commit and an untracked file, where git knows nobody."""
@@ -109,8 +133,9 @@ def test_a_branch_keeps_a_baseline_and_nothing_else_changes(repository: Path) ->
 
 
 def test_other_files_of_the_branch_stay(repository: Path) -> None:
-    BaselineBranch("main", "perf.json", folder=repository).write(some(), "kept")
-    assert git(repository, "ls-tree", "--name-only", "main").splitlines() == ["file", "perf.json"]
+    git(repository, "branch", "perf")
+    BaselineBranch("perf", "perf.json", folder=repository).write(some(), "kept")
+    assert git(repository, "ls-tree", "--name-only", "perf").splitlines() == ["file", "perf.json"]
 
 
 def test_a_baseline_is_pushed_and_found_by_another_clone(repository: Path, tmp_path: Path) -> None:
@@ -129,6 +154,33 @@ def test_a_baseline_is_pushed_and_found_by_another_clone(repository: Path, tmp_p
     ]
     with pytest.raises(SetupError, match="could not be put on bench"):
         branch.push("nowhere")
+
+
+def test_a_branch_that_is_behind_is_read_and_continued_from_its_remote(
+    repository: Path, tmp_path: Path
+) -> None:
+    remote = tmp_path / "remote.git"
+    git(tmp_path, "init", "-q", "--bare", str(remote))
+    git(repository, "remote", "add", "origin", str(remote))
+    here = BaselineBranch("perf", folder=repository)
+    here.write(some(), "first")
+    here.push("origin")
+    git(tmp_path, "clone", "-q", str(remote), "clone")
+    there = BaselineBranch("perf", folder=tmp_path / "clone")
+    there.write(some(first=10), "second")
+    there.push("origin")
+    git(repository, "fetch", "-q", "origin")
+    assert here.read() == some(first=10)
+    here.write(some(first=20), "third")
+    here.push("origin")
+    assert git(remote, "log", "--format=%s", "perf").split() == ["third", "second", "first"]
+
+
+def test_a_branch_that_is_checked_out_is_left_alone(repository: Path) -> None:
+    before = git(repository, "rev-parse", "main")
+    with pytest.raises(UsageError, match="main is checked out"):
+        BaselineBranch("main", folder=repository).write(some(), "oops")
+    assert git(repository, "rev-parse", "main") == before
 
 
 def test_without_a_repository_it_is_said(tmp_path: Path) -> None:

@@ -140,6 +140,13 @@ def test_requests_that_fail_count_against_a_side() -> None:
     assert fine.why == "none of 200 requests failed on either side"
 
 
+def test_what_is_below_nothing_is_no_value_and_never_better() -> None:
+    found = one(latencies("base", QUIET), latencies("new", [-1.0] * 5, first=10))
+    latency = next(a for a in found.cells[0].answers if a.metric == NAME)
+    assert latency.verdict is Verdict.UNCLEAR
+    assert "below 0" in latency.why
+
+
 def test_one_failure_of_hundreds_is_no_certainty() -> None:
     base = side("base", *[{NAME: 1.0, "requests": 100}] * 3)
     new = side("new", *[{NAME: 1.0, "requests": 100, "failures": f} for f in (0, 1, 1)], first=10)
@@ -154,6 +161,27 @@ def test_what_one_side_lacks_cannot_be_told() -> None:
     assert found.why == "the new side has no value: the server hides it"
     names = [a.metric for a in one(base, latencies("new", QUIET, first=10)).cells[0].answers]
     assert names == [NAME, "failed_pct"]
+
+
+def test_a_change_that_only_the_other_questions_leave_unsure_is_told_as_it_looks() -> None:
+    # p = 0.02 by itself, and six questions: the interval is beyond the threshold all the same.
+    quiet = dict.fromkeys(("ttft_s", "tpot_s", "peak_ram_mb", "energy_j_per_token"), 1.0)
+
+    def of(name: str, latencies: list[float], first: int) -> Side:
+        runs = [
+            {"total_latency_s": value, **{k: v + n / 50 for k, v in quiet.items()}}
+            for n, value in enumerate(latencies)
+        ]
+        return side(name, *runs, first=first)
+
+    base = of("base", [1.0, 1.1, 0.9], 0)
+    found = one(base, of("new", [1.35, 1.485, 1.215], 10))
+    latency = next(a for a in found.cells[0].answers if a.metric == NAME)
+    assert latency.verdict is Verdict.UNCLEAR
+    assert latency.why.startswith("it looks 7.5 % to 69 % worse, but not surely")
+    back = one(of("new", [1.35, 1.485, 1.215], 10), base)
+    latency = next(a for a in back.cells[0].answers if a.metric == NAME)
+    assert latency.why.startswith("it looks 7.0 % to 41 % better, but not surely")
 
 
 def test_all_questions_are_adjusted_together() -> None:
@@ -252,6 +280,28 @@ def test_a_server_that_was_never_reached_is_worse() -> None:
         "failed_pct": Verdict.WORSE,
     }
     assert found.verdict is Verdict.WORSE
+
+
+def test_a_run_that_found_no_server_counts_among_those_of_the_only_candidate() -> None:
+    lost = measurement(
+        replicate(run_id(19), requests=None),
+        candidate="the model of the server",
+        factors={"model": "the model of the server"},
+        cell_id=None,
+        workload=None,
+        load=None,
+        broken="No server answers",
+    )
+    new = latencies("new", QUIET[:3], first=10)
+    both = Side(name="new", measurements=(*new.measurements, lost))
+    for found in (one(latencies("base", QUIET), both), one(both, latencies("base", QUIET))):
+        assert not found.notes
+        latency = next(a for a in found.cells[0].answers if a.metric == NAME)
+        assert sorted((latency.base_replicates, latency.new_replicates)) == [4, len(QUIET)]
+    # In a run that measured something else it is a candidate of its own.
+    other = msgspec.structs.replace(lost, run_id=new.run_ids[0])
+    several = Side(name="new", measurements=(*new.measurements, other))
+    assert one(latencies("base", QUIET), several).notes
 
 
 def test_runs_that_the_harness_measured_wrongly_are_left_out() -> None:

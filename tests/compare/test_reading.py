@@ -10,7 +10,7 @@ from minionbench.compare.reading import observation
 from minionbench.errors import SchemaError, UsageError
 from minionbench.schema import MetricResult, ReasonDocument, SystemInfo, VerdictDocument
 from tests.compare.runs import TOTALS, name_of, save, write_broken, write_run
-from tests.documents import candidate, prototype_document
+from tests.documents import candidate, cell, prototype_document
 
 
 def read(folder: Path, *specs: str) -> tuple[Measurement, ...]:
@@ -181,6 +181,13 @@ def test_a_candidate_is_called_by_any_of_its_names(tmp_path: Path) -> None:
         assert read(tmp_path, f"latest#{name}")[0].candidate == "ollama/llama with big by minion"
     with pytest.raises(UsageError, match="several candidates"):
         read(tmp_path, "latest#ollama")
+
+
+def test_one_cell_of_a_candidate_is_taken_alone(tmp_path: Path) -> None:
+    cells = [cell(cell_id=name) for name in ("one", "two")]
+    save(tmp_path, 1, candidate(cells=cells))
+    assert [one.cell_id for one in read(tmp_path, "latest#two")] == ["two"]
+    assert [one.cell_id for one in read(tmp_path)][:2] == ["one", "two"]
 
 
 def test_what_a_document_says_amiss_of_itself_is_left_out() -> None:

@@ -65,7 +65,19 @@ def test_what_was_measured_otherwise_is_another_series(tmp_path: Path) -> None:
     save(tmp_path, 0, 1.0)
     save(tmp_path, 1, 2.0, hostname="other")
     save(tmp_path, 2, 3.0, load=LoadDocument(kind="closed", concurrency=8))
-    assert sorted(series.points[0].value for series in found(tmp_path)) == [1.0, 2.0, 3.0]
+    save(tmp_path, 3, 4.0, settings={"input_tokens": [4000, 4000], "prefix_cache": "warm"})
+    workload = documents.cell().workload.but(seed=7)
+    save(tmp_path, 4, 5.0, workload=workload)
+    series = sorted(found(tmp_path), key=lambda one: one.points[0].value)
+    assert [[point.value for point in one.points] for one in series] == [
+        [1.0],
+        [2.0],
+        [3.0],
+        [4.0],
+        [5.0],
+    ]
+    assert series[3].workload == "decode@1, 2 items, 4000 tokens, warm"
+    assert series[4].workload == "decode@1, 2 items, seed 7"
 
 
 def test_runs_without_a_value_to_be_believed_are_counted_and_left_out(tmp_path: Path) -> None:

@@ -130,6 +130,24 @@ def test_of_several_processes_the_largest_sample_stays(tmp_path: Path) -> None:
     assert (reading.processes, reading.samples) == (2, 3)
 
 
+def test_a_process_that_does_not_tell_its_share_leaves_the_proportional_set_unknown(
+    tmp_path: Path,
+) -> None:
+    for pid, children, told in ((7, "8 9", "Pss:\t 4 kB\n"), (8, "", "Rss:\t 1 kB\n"), (9, "", "")):
+        folder = tmp_path / str(pid)
+        (folder / "task" / str(pid)).mkdir(parents=True)
+        (folder / "task" / str(pid) / "children").write_text(children)
+        (folder / "status").write_text("VmRSS:\t 10 kB\nVmHWM:\t 10 kB\n")
+        (folder / "smaps_rollup").write_text(told)
+    memory = TreeMemory(7, proc=tmp_path)
+    memory.sample_shared()
+    assert memory.reading().proportional_bytes is None
+    # One that has ended meanwhile holds nothing.
+    (tmp_path / "8" / "smaps_rollup").write_text("")
+    memory.sample_shared()
+    assert memory.reading().proportional_bytes == 4 * 1024
+
+
 def test_the_proportional_set_is_read_when_asked_for() -> None:
     program = f"{ALLOCATE.format(mb=64)}\nprint('ready', flush=True)\ninput()"
     with child(program) as pid:

@@ -421,3 +421,15 @@ def test_a_value_lies_inside_its_interval_and_the_data(latencies: list[int]) -> 
     interval = made.metadata["interval"]
     assert interval["low"] is None or interval["low"] <= made.value
     assert interval["high"] is None or made.value <= interval["high"]
+
+
+def test_the_rates_of_an_open_loop_are_those_of_the_time_in_which_requests_arrive() -> None:
+    arriving = [
+        record(planned=10 * i, sent=10 * i, events=[10 * i + 15, 10 * i + 25], index=i)
+        for i in range(20)
+    ]
+    made = cell_metrics(arriving, open_loop=True)
+    # From 25 to 190 ms: the ends at 35 to 185 ms, one each 10 ms.
+    assert made["requests_per_sec"].value == pytest.approx(16 / 0.165)
+    assert made["requests_per_sec"].metadata["most_in_flight"] == 3
+    assert cell_metrics(arriving)["requests_per_sec"].metadata["streams"] == 3

@@ -137,6 +137,16 @@ def test_a_good_request_is_one_that_meets_the_objective_where_there_is_one() -> 
     assert unknown.status == "skipped" and "1 of 5 requests" in str(unknown.reason)
 
 
+def test_of_an_open_loop_the_time_counts_in_which_requests_arrive() -> None:
+    """10 W from the first end, 12 s, to the last sending, 32 s."""
+    arriving = [
+        record(sent=10_000 + 2_000 * i, events=[12_000 + 3_000 * i], index=i) for i in range(12)
+    ]
+    trace = Trace.of(looked(stream("package", "package"), TEN, every(100, 60_000)))
+    found = energy_metrics(trace, arriving, cell="cell", streams=None, open_loop=True)
+    assert found["energy_wh"].value == pytest.approx(200 / 3_600)
+
+
 def test_the_repeats_are_added_up_and_what_lies_between_them_is_not() -> None:
     first, second = busy(1), [record(sent=40_000, events=[41_000, 48_000], repeat=1, index=1)]
     facts = looked(stream("package", "package"), TEN, every(100, 60_000))

@@ -35,6 +35,17 @@ def window(start_ms: float, end_ms: float) -> Window:
     return Window(round(start_ms * NS_PER_MS), round(end_ms * NS_PER_MS))
 
 
+def test_samples_that_came_at_one_instant_are_one_reading() -> None:
+    looks = [
+        Look("power", at * NS_PER_MS, 1_000 * watts)
+        for at in (0, 1_000, 2_000)
+        for watts in (10, 99, 20)
+    ]
+    found = use(POWER, looks, 0, 2_000)
+    assert found.joules == pytest.approx(40)
+    assert found.updates == 2
+
+
 curves = st.lists(st.floats(5, 15), min_size=1, max_size=40)
 """Levels whose swing is less than twice their mean: what lies between two looks at an end is then
 below 1 % of a hundred of them."""

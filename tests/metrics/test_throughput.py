@@ -8,6 +8,7 @@ from minionbench.exchange import Outcome
 from minionbench.metrics.request import NegativeInterval
 from minionbench.metrics.throughput import (
     Window,
+    arrivals_state,
     finished,
     steady_state,
     streams_at_work,
@@ -105,3 +106,42 @@ def test_uncounted_tokens_are_unknown_unless_they_lie_elsewhere() -> None:
 def test_a_request_that_ends_before_it_starts_is_refused() -> None:
     with pytest.raises(NegativeInterval, match="request 0 ends 5000000 ns before"):
         steady_state([record(sent=10, events=[], end=5)], 1)
+
+
+def arriving(every: float, lasting: float, n: int) -> list[RequestRecord]:
+    """Requests that arrive evenly, each of the same latency."""
+    return [
+        record(planned=every * i, sent=every * i, events=[every * i + lasting], index=i)
+        for i in range(n)
+    ]
+
+
+def test_an_open_loop_is_steady_from_the_first_end_to_the_last_sending() -> None:
+    records = arriving(10, 25, 10)  # sent at 0 to 90 ms, ended at 25 to 115 ms
+    window = arrivals_state(records)
+    assert window == Window(ns(25), ns(90))
+    assert isinstance(window, Window)
+    assert len(finished(records, window)) == 6  # 35 to 85 ms: one each 10 ms, as they arrive
+
+
+def test_a_server_that_cannot_keep_up_delivers_what_it_can() -> None:
+    behind = [
+        record(planned=i, sent=i, events=[20 * (i + 1)], index=i) for i in range(200)
+    ]  # one arrives each ms, one ends each 20 ms
+    window = arrivals_state(behind)
+    assert isinstance(window, Window)
+    assert window == Window(ns(20), ns(199))
+    assert len(finished(behind, window)) == 8
+
+
+def test_an_open_loop_that_is_too_short_is_not_steady() -> None:
+    assert "all requests were sent before the first" in str(arrivals_state(arriving(1, 50, 9)))
+    assert arrivals_state(arriving(10, 5, 5)) == (
+        "3 requests ended in the steady state, at least 5 are needed"
+    )
+    assert arrivals_state([]) == "no request was sent"
+
+
+def test_an_open_loop_ends_before_what_was_cut_off() -> None:
+    records = [*arriving(10, 5, 10), record(sent=72, outcome=Outcome.CUT, index=10)]
+    assert arrivals_state(records) == Window(ns(5), ns(72))

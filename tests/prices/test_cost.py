@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 
 import msgspec
 import pytest
@@ -10,7 +10,15 @@ import pytest
 from minionbench.clock import ClockAnchor
 from minionbench.exchange import Outcome
 from minionbench.metrics.value import MetricValue
-from minionbench.prices import Price, Pricing, Tariff, cost_metric, cost_metrics, item_costs
+from minionbench.prices import (
+    OwnClock,
+    Price,
+    Pricing,
+    Tariff,
+    cost_metric,
+    cost_metrics,
+    item_costs,
+)
 from minionbench.prices.tariff import Kind, Rate, Terms
 from minionbench.units import NS_PER_S
 from tests.prices.calls import asked
@@ -130,6 +138,32 @@ def test_each_call_is_charged_by_the_price_of_its_own_hour() -> None:
     assert item_costs(records, pricing) == {"a": pytest.approx(1), "b": pytest.approx(3)}
     prices = cost_metric(records, pricing).metadata["unit_prices_usd_per_million"]
     assert sorted(price["input_usd"] for price in prices) == [1, 3]
+
+
+def test_records_of_another_session_are_told_by_its_clock() -> None:
+    def rates(usd: float) -> dict[Kind, Rate]:
+        return {"input_usd": Rate(usd), "output_usd": Rate(0)}
+
+    def at(day: int) -> ClockAnchor:
+        noon = datetime(2026, 11, day, 12, tzinfo=UTC)
+        return ClockAnchor(monotonic_ns=0, utc_ns=int(noon.timestamp()) * NS_PER_S)
+
+    dear = Terms(rates=rates(3), from_date=date(2026, 11, 22))
+    tariff = Tariff(model="m", source="test", terms=(Terms(rates=rates(1)), dear))
+    sessions = (
+        OwnClock(repeat=1, indexes=(4,), clock=at(20)),
+        OwnClock(repeat=1, clock=at(23)),
+    )
+    pricing = Pricing(tariff=tariff, clock=at(21), sessions=sessions)
+    # The monotonic instants are the same in all of them.
+    records = [
+        msgspec.structs.replace(asked(("remote", 10**6), item=item), repeat=repeat, index=index)
+        for item, repeat, index in (("a", 0, 1), ("b", 1, 4), ("c", 1, 5))
+    ]
+    costs = item_costs(records, pricing)
+    assert costs == {"a": pytest.approx(1), "b": pytest.approx(1), "c": pytest.approx(3)}
+    kept = cost_metric(records, pricing).metadata["charged_by"]
+    assert msgspec.convert(kept, Pricing) == pricing
 
 
 def test_a_call_in_a_tier_without_a_price_is_not_charged_as_a_usual_one() -> None:

@@ -31,7 +31,8 @@ def test_the_best_beyond_the_intervals_is_chosen_and_those_dominated_are_not_on_
     assert [one.on_front for one in group.ranked] == [True, False]
     assert words(group) == (
         "Choose fast: right answers 50.0 % (47.5–52.5), total latency 0.500 s (0.475–0.525). "
-        "It is ahead of the other one beyond the intervals."
+        "It is ahead of the other one beyond the intervals, slow with right answers 50.0 % and total "
+        "latency 2.00 s."
     )
     assert "cost (not measured) and energy (not measured)" in rule(group)
 
@@ -44,6 +45,17 @@ def test_where_all_are_tied_there_is_no_clear_choice() -> None:
     assert words(group) == (
         "The highest score has b: right answers 52.0 % (22.0–82.0). It is no clear choice: within "
         "the intervals both are as good, and more items would tell them apart."
+    )
+
+
+def test_of_several_others_the_next_one_is_named_with_its_figures() -> None:
+    (group,) = found(
+        option("a", accuracy_pct=metric(90.0, 80.0, 95.0)),
+        option("b", accuracy_pct=metric(30.0, 20.0, 40.0)),
+        option("c", accuracy_pct=metric(10.0, 5.0, 20.0)),
+    )
+    assert words(group).endswith(
+        "It is ahead of all 2 others beyond the intervals; next is b with right answers 30.0 %."
     )
 
 
@@ -90,6 +102,12 @@ def test_where_nothing_comes_into_question_the_reasons_are_said() -> None:
     )
 
 
+def test_where_nothing_was_counted_there_is_no_rule_to_tell() -> None:
+    (group,) = found(*(option(name, total_latency_s=MetricResult.error("no")) for name in "ab"))
+    assert group.axes == ()
+    assert rule(group) == ""
+
+
 def test_what_not_every_option_has_does_not_count() -> None:
     (group,) = found(
         option("a", total_latency_s=1.0, cost_usd=0.01),
@@ -103,7 +121,9 @@ def test_a_local_model_costs_nothing_beside_one_that_is_charged_for() -> None:
     remote = candidate("r", cell("r", total_latency_s=1.0, cost_usd=0.01), deployment="remote")
     (group,) = found(option("l", total_latency_s=1.0), remote)
     assert group.axes == ("total_latency_s", "cost_usd")
-    assert words(group).startswith("Choose l: total latency 1.00 s (0.950–1.05), cost $0 per 1,000")
+    assert words(group).startswith(
+        "Choose l (local): total latency 1.00 s (0.950–1.05), cost $0 per 1,000"
+    )
 
 
 def test_options_are_compared_within_one_workload_under_one_load() -> None:

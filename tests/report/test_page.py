@@ -123,6 +123,24 @@ def test_hostile_text_stays_text(chromium: Browser, pages: Path) -> None:
     assert "\u202e" not in chromium.evaluate("document.documentElement.textContent")
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_name_without_end_widens_no_page(chromium: Browser, tmp_path: Path, width: int) -> None:
+    long = "W" * 2_000
+    made = run(
+        *(
+            candidate(f"{long}{k}", cell(f"c{k}", long, accuracy_pct=40.0 + k, cost_usd=0.01 * k))
+            for k in (1, 2)
+        ),
+        run_id="benchmark_20261121_201109",
+        command_line=long,
+    )
+    path = tmp_path / "benchmark_20261121_201109.json"
+    made.save(path)
+    write_report([(path, made)], tmp_path / "long.html")
+    chromium.open((tmp_path / "long.html").as_uri(), width=width)
+    assert chromium.evaluate("document.documentElement.scrollWidth") <= width
+
+
 def test_the_policy_stops_what_would_be_injected_all_the_same(
     chromium: Browser, pages: Path
 ) -> None:

@@ -7,7 +7,7 @@ from minionbench.errors import UsageError
 from minionbench.load import ClosedLoop, OpenLoop
 from minionbench.prices import Price
 from minionbench.protocols.hybrid import Protocols
-from minionbench.sweep.definition import DEFAULT_REPEATS, Definition, request_rate
+from minionbench.sweep.definition import DEFAULT_REPEATS, Definition
 
 
 def test_each_factor_is_one_level_or_several() -> None:
@@ -38,11 +38,6 @@ def test_several_protocols_are_a_deployment_each() -> None:
     both = Protocols("ollama/qwen3", "openai/gpt-5.5", ("minion", "rag"))
     made = Definition.of(Prefill(), both)
     assert [one.names for one in made.deployments] == [("minion",), ("rag",)]  # type: ignore[union-attr]
-
-
-def test_a_request_rate_of_infinity_sends_all_at_once() -> None:
-    assert request_rate(float("inf"), 7) == ClosedLoop(concurrency=7)
-    assert request_rate(0.5, 7, 2.0) == OpenLoop(rate_per_s=0.5, burstiness=2.0)
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from minionbench import Local, Remote, Sweep
@@ -17,9 +19,11 @@ from minionbench.clock import sleep_s
 from minionbench.errors import UsageError
 from minionbench.load import OpenLoop
 from minionbench.measuring import Cell, Silent
+from minionbench.meters.power.meter import PowerSettings
 from minionbench.schema import BenchmarkRun
 from minionbench.simulator.timing import Fixed
 from minionbench.store import list_runs, read_journal, read_records
+from minionbench.sweep import Definition
 from minionbench.sweep.estimate import Assumed
 from minionbench.sweep.run import run_sweep
 from tests.study import Questions
@@ -204,6 +208,21 @@ swept({servers!r}, Path({str(tmp_path)!r}), Killing({after}))
     assert any(note.startswith("Resumed at") for note in outcome.run.metadata.notes)
 
 
+def test_a_sweep_killed_before_its_document_was_written_gets_it_by_resuming(tmp_path: Path) -> None:
+    with simulated() as servers:
+        whole = swept(servers, tmp_path)
+        whole.path.unlink()
+        again = swept(servers, tmp_path, resume="latest")
+    assert again.path == whole.path and again.exit_code == whole.exit_code
+    assert again.run.metadata.finished is True
+    records = measured_records(tmp_path, whole.run.metadata.run_id)
+    assert times_measured(records) == dict.fromkeys(EVERY_REQUEST, 1)
+    before, after = cells_of(whole.run), cells_of(again.run)
+    assert [cell.metrics["ttft_s"].value for cell in before.values()] == [
+        cell.metrics["ttft_s"].value for cell in after.values()
+    ]
+
+
 def test_a_sweep_that_is_interrupted_says_what_it_has_and_goes_on(tmp_path: Path) -> None:
     with simulated() as servers:
         first = swept(servers, tmp_path, Killing(5, signal.SIGINT))
@@ -314,6 +333,43 @@ def test_a_resumed_sweep_knows_the_most_that_it_can_have_spent_before(tmp_path: 
     said = float(told.split("$")[2].split()[0])
     assert said == pytest.approx(booked + sum(known) / 1_000, abs=0.001)
     assert said <= 0.6
+
+
+def test_a_sweep_that_goes_on_after_a_restart_keeps_its_sessions_clocks_apart(
+    tmp_path: Path,
+) -> None:
+    table = tmp_path / "prices.toml"
+    table.write_text(
+        '["openai/gpt-5.5"]\ninput = 1\noutput = 1\n'
+        "periods = [{ since = 2100-01-01, input = 100, output = 100 }]\n"
+    )
+    plug = tmp_path / "plug.py"
+    plug.write_text(
+        "import time\nwhile True: print('{\"watts\": 50}', flush=True); time.sleep(0.02)\n"
+    )
+    meters = PowerSettings(command=shlex.join([sys.executable, str(plug)]), idle_s=0)
+
+    def made(servers: dict[str, str]) -> Definition:
+        plain = definition(servers, tmp_path, workload=[Questions("balanced")])
+        common = msgspec.structs.replace(plain.common, prices=table, meters=meters)
+        return msgspec.structs.replace(plain, common=common)
+
+    with simulated() as servers:
+        first = run_sweep(made(servers), Killing(4, signal.SIGINT), argv=["test"])
+        assert first.interrupted
+        # As if the first block had been measured in the next century, on another start.
+        path = tmp_path / "data" / first.run.metadata.run_id / "sessions.jsonl"
+        lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+        for line in lines:
+            line["boot"] = "another"
+            line["clock"]["utc_ns"] += 80 * 365 * 86_400 * 10**9
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        second = run_sweep(made(servers), resume="latest", argv=["test"])
+    cells = cells_of(second.run)
+    prices = cells["balanced.remote"].metrics["cost_usd"].metadata["unit_prices_usd_per_million"]
+    assert {price["input_usd"]: price["calls"] for price in prices} == {1.0: 2, 100.0: 2}
+    energy = cells["balanced.local"].metrics["energy_wh"]
+    assert energy.value is None and "restarted" in str(energy.metadata["reason"])
 
 
 def test_without_the_file_of_what_was_spent_a_limit_is_not_guessed_at(tmp_path: Path) -> None:

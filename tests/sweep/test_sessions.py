@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from minionbench.clock import ClockAnchor
 from minionbench.errors import SchemaError
 from minionbench.load import ClosedLoop
 from minionbench.measuring import Cell, Measured
 from minionbench.meters.memory import MemoryReading
+from minionbench.prices import Price, Pricing
 from minionbench.sweep.sessions import SESSIONS, Session, keep, read_sessions
 from minionbench.verdict import RunFacts
 from tests.making import record
@@ -30,6 +33,25 @@ CELL = Cell(
 
 def begun(place: int = 0, repeat: int = 1) -> Session:
     return Session(place=place, repeat=repeat, started="2026-11-22T00:00:00+00:00")
+
+
+def test_what_is_taken_over_keeps_the_clock_that_it_was_measured_by() -> None:
+    clocks = [ClockAnchor(monotonic_ns=0, utc_ns=n) for n in range(3)]
+    first = msgspec.structs.replace(begun(), clock=clocks[0], boot="one")
+    kept = [record(index=3, repeat=1), record(index=4, repeat=1)]
+    second = msgspec.structs.replace(
+        begun(), clock=clocks[1], boot="two", earlier=first.again(kept[:1])
+    )
+    third = msgspec.structs.replace(
+        begun(), clock=clocks[2], boot="two", earlier=second.again(kept)
+    )
+    pricing = Pricing.of(Price(input_usd=1, output_usd=1))
+    pricing = msgspec.structs.replace(pricing, sessions=third.clocks)
+    records = [*kept, record(index=5, repeat=1)]
+    assert [pricing.clock_of(one) for one in records] == clocks
+    assert pricing.clock_of(record(index=3, repeat=0)) == pricing.clock
+    # One of old, which says nothing of its clock.
+    assert begun().again(kept) == () and begun().clocks == ()
 
 
 def test_the_latest_line_of_a_session_counts(tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ def test_the_secrets_of_an_endpoint_are_its_key_and_what_its_headers_carry() -> 
             "llamacpp/models/task-specific-distilled-model.gguf",
             "anthropic/claude-opus-4-1-20250805",
         ),
+        *("ollama/sk-learn-distilled-model-v1", "rk-llama32_3b_w8a8_rk3588_npu"),
+        *("llamacpp/hf_meta_llama_3_8b_instruct_q4.gguf", "gsk_models_something_long_q4km"),
     ],
 )
 def test_the_name_of_a_model_does_not_look_like_a_key(name: str) -> None:
@@ -70,6 +72,7 @@ def test_the_name_of_a_model_does_not_look_like_a_key(name: str) -> None:
     [
         *(KEY, "sk-ant-api03-aB3_x-4567890123456789", "hf_AbCdEfGhIjKlMnOpQrStUvWx"),
         *("gsk_0123456789abcdefghijABCD", "xai-0123456789abcdefghijABCD", "AKIAIOSFODNN7EXAMPLE"),
+        *(f"sk-proj-aB3_x-{'Zy9' * 20}-4_x", "github_pat_11ABCDEFG0abcdefghijkl_mnopqrstuv"),
         *("Bearer abcdef123456", "eyJhbGciOi.eyJzdWIiOi.c2ln", f"AIza{'x' * 35}"),
     ],
 )

@@ -17,6 +17,8 @@ class Asked(NamedTuple):
 
     method: str
     path: str
+    token: str | None = None
+    """What it came with as authorization."""
 
 
 class FakeHub:
@@ -35,6 +37,10 @@ class FakeHub:
         """Whether bodies end before they are whole."""
         self.claimed_size: int | None = None
         """What it says the size of each file is."""
+        self.more: dict[str, str] = {}
+        """Headers of every answer that is a file, in place of or beside its own."""
+        self.elsewhere: str | None = None
+        """Where bodies are, if not here."""
         self.asked: list[Asked] = []
 
     def add(self, repository: str, commit: str, name: str, content: bytes) -> None:
@@ -61,7 +67,11 @@ class FakeHub:
         if content is None:
             return 404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit}, b""
         etag = hashlib.sha256(content).hexdigest()
-        return 200, {"ETag": f'"{etag}"', "X-Repo-Commit": commit}, content
+        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": commit, **self.more}
+        if self.elsewhere is None:
+            return 200, headers, content
+        linked = {"X-Linked-Etag": f'"{etag}"', "X-Linked-Size": str(len(content))}
+        return 302, {**headers, **linked, "Location": self.elsewhere + path}, b""
 
 
 @contextmanager
@@ -78,7 +88,7 @@ def fake_hub() -> Iterator[FakeHub]:
             self.reply(with_body=True)
 
         def reply(self, *, with_body: bool) -> None:
-            hub.asked.append(Asked(self.command, self.path))
+            hub.asked.append(Asked(self.command, self.path, self.headers["Authorization"]))
             status, headers, body = hub.answer(self.path)
             self.send_response(status)
             for name, value in headers.items():

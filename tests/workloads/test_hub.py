@@ -240,6 +240,73 @@ def test_a_file_of_gigabytes_is_not_fetched(server: FakeHub) -> None:
     assert {asked.method for asked in server.asked} == {"HEAD"}
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"ETag": '"../../../../outside"'},
+        {"ETag": '"/outside"'},
+        {"X-Linked-Etag": '".."'},
+        {"X-Repo-Commit": "../../../../outside"},
+        {"X-Repo-Commit": "/outside"},
+    ],
+)
+def test_no_answer_leads_out_of_the_cache(
+    server: FakeHub, tmp_path: Path, headers: dict[str, str]
+) -> None:
+    server.more = headers
+    with pytest.raises(SetupError, match=r"is not fetched .* is no plain name"):
+        fetch(HubFile(OWN, "main", "some/lines.jsonl", "mit"), download=True)
+    assert not [path for path in tmp_path.rglob("*") if "outside" in path.name]
+
+
+def test_headers_that_the_client_does_not_understand_are_a_setup_that_failed(
+    server: FakeHub,
+) -> None:
+    server.more = {"X-Xet-Hash": "0" * 64, "X-Xet-Refresh-Route": f"{server.url}/datasets/xet"}
+    with pytest.raises(SetupError, match=r"cannot be fetched from http://127.0.0.1"):
+        fetch(HubFile(OWN, "main", "some/lines.jsonl", "mit"), download=True)
+
+
+def test_a_token_is_shown_to_nobody_but_the_hub(
+    server: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_planted")
+    wanted = HubFile(OWN, COMMIT, "some/lines.jsonl", "mit")
+    with fake_hub() as other:
+        other.files = server.files
+        server.elsewhere = other.url
+        assert fetch(wanted, download=True).path.read_bytes() == json_lines({"prompt": "Say yes."})
+        server.elsewhere = None
+        auth = f'<{other.url}/datasets/xet>; rel="xet-auth"'
+        server.more = {"X-Xet-Hash": "0" * 64, "Link": auth}
+        server.add(OWN, COMMIT, "more.jsonl", b"{}")
+        with pytest.raises(SetupError):
+            fetch(wanted._replace(file="more.jsonl"), download=True)
+    assert {asked.token for asked in server.asked} == {"Bearer hf_planted"}
+    assert {asked.path for asked in other.asked} == {
+        f"/datasets/{OWN}/resolve/{COMMIT}/some/lines.jsonl",
+        "/datasets/xet",
+    }
+    assert {asked.token for asked in other.asked} == {None}
+
+
+def test_a_body_of_gigabytes_is_not_fetched_whatever_was_announced(server: FakeHub) -> None:
+    with fake_hub() as other:
+        other.files = server.files
+        other.claimed_size = 3 * 2**30
+        server.elsewhere = other.url
+        with pytest.raises(SetupError, match="it sends 3,221,225,472 bytes"):
+            fetch(HubFile(OWN, COMMIT, "some/lines.jsonl", "mit"), download=True)
+
+
+def test_a_card_of_gigabytes_is_no_card(server: FakeHub) -> None:
+    wanted = HubFile(OWN, COMMIT, "some/lines.jsonl")
+    fetch(wanted._replace(licence="mit"), download=True)
+    server.add(OWN, COMMIT, "README.md", b"---\nlicense: mit\n---\n")
+    server.claimed_size = 3 * 2**30
+    assert fetch(wanted, download=True).origin.endswith("licence:unknown")
+
+
 def test_only_the_hubs_data_sets_are_downloaded(tmp_path: Path) -> None:
     path = tmp_path / "set.jsonl"
     path.write_bytes(json_lines({"prompt": "Say yes."}))

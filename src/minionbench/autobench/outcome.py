@@ -27,6 +27,7 @@ from minionbench.measuring import Measured
 from minionbench.metrics.candidate import candidate_metrics
 from minionbench.metrics.value import MetricValue, error, skipped
 from minionbench.names import REGISTRY_METRICS
+from minionbench.prices.electricity import electricity_metrics
 from minionbench.quality.cove_score import cove_pass_rate
 from minionbench.quality.retrieval_score import retrieval_score
 from minionbench.records import RequestRecord
@@ -96,6 +97,7 @@ def candidate_of(
         metrics = _metrics(outcome, base, tasks)
         if outcome.task.kind == "speed":
             metrics |= device_energy(measured, engine, trace)
+            metrics |= electricity_metrics(metrics, tasks.procedure.electricity_usd_per_kwh)
         metrics |= before.joined(memory_metrics(measured, engine, trace))
         verdict = judge(measured.records, measured.facts)
         if outcome.task.kind != "speed":

@@ -9,6 +9,7 @@ import msgspec
 
 from minionbench.errors import UsageError
 from minionbench.names import REGISTRY_METRICS
+from minionbench.prices.electricity import check_electricity
 
 LIKELIHOOD_METRICS = ("perplexity", "kl_to_base")
 SELECTABLE = (*REGISTRY_METRICS, *LIKELIHOOD_METRICS)
@@ -58,6 +59,9 @@ class Procedure(msgspec.Struct, frozen=True, kw_only=True):
     """How the model retrieves; scores of different ways are never compared. `embedding` is for
     models that declare themselves embedding models, and no other way is for those."""
 
+    electricity_usd_per_kwh: float | None = None
+    """What electricity costs here; None where energy is not to be turned into money."""
+
     passages: int = 4
     """Texts of each workload whose likelihood is asked for, and as many again of the corpus."""
 
@@ -82,6 +86,8 @@ class Procedure(msgspec.Struct, frozen=True, kw_only=True):
         ):
             if value is not None and value < least:
                 raise UsageError(f"The {name} is {value}; it must be at least {least}.")
+        if self.electricity_usd_per_kwh is not None:
+            check_electricity(self.electricity_usd_per_kwh)
         if self.budget_s is not None and not 0 < self.budget_s < math.inf:
             raise UsageError(f"The budget is {self.budget_s:g} s; it must be longer than 0.")
 

@@ -11,6 +11,7 @@ import click
 
 from minionbench.cli.groups import GroupedCommand, GroupedOption
 from minionbench.cli.metering_options import FLAGS, metering_options, power_settings
+from minionbench.cli.money_options import MONEY
 from minionbench.cli.output import FORMATS, progress_for, show, show_end
 from minionbench.cli.text import width
 from minionbench.errors import UsageError
@@ -37,6 +38,7 @@ OF_THE_PLAN = (
     "corpus",
     "queries",
     "reranking",
+    "electricity_usd_per_kwh",
     "dry_run",
 )
 """Settings that a resumed run takes from its plan."""
@@ -135,6 +137,13 @@ OUTPUT = partial(click.option, cls=GroupedOption, group="Results")
     help="Memory, as 8G.  [default: 90 % of what is available]",
 )
 @metering_options
+@MONEY(
+    "--electricity-price",
+    "electricity_usd_per_kwh",
+    type=float,
+    metavar="USD",
+    help="Of a kWh, for what the measured energy costs.",
+)
 @OUTPUT(
     "-o",
     "--output-dir",

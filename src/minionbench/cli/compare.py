@@ -58,7 +58,7 @@ def command(
     and 2 when they cannot be.
     """
     from minionbench.cli.comparison_output import publish
-    from minionbench.compare import Wanted, compare, earlier_runs, read_side
+    from minionbench.compare import Wanted, check_apart, compare, earlier_runs, read_side
     from minionbench.store import runs_dir
 
     criteria = criteria_of(paired=paired, **judging)
@@ -68,6 +68,8 @@ def command(
     base, *others = (
         read_side(specs, folder, wanted) for specs in named(sides, bases, news, folder)
     )
+    for other in others:
+        check_apart(base, other)
     history = None
     if not no_history:
         history = earlier_runs(folder, {r for side in (base, *others) for r in side.run_ids})

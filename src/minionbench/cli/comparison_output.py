@@ -97,8 +97,8 @@ def _case(one: Answer, cell: CellComparison, failed: bool) -> str:
 
 
 def _attribute(text: str) -> str:
-    # What XML cannot hold is what a terminal should not see either.
-    return quoteattr(in_one_line(text))
+    # What XML cannot hold is what a terminal should not see either, but for two that are nothing.
+    return quoteattr(in_one_line(text).translate({0xFFFE: "�", 0xFFFF: "�"}))
 
 
 def as_github(comparisons: Sequence[Comparison], fails: Judged = is_worse) -> str:
@@ -132,7 +132,7 @@ def as_bmf(comparisons: Sequence[Comparison]) -> str:
     found: dict[str, dict[str, dict[str, float]]] = {}
     for comparison in comparisons:
         for cell in comparison.cells:
-            measures = found.setdefault(in_one_line(f"{cell.new}/{cell.cell}"), {})
+            measures = found.setdefault(_benchmark(comparison, cell, comparisons), {})
             for one in cell.answers:
                 if one.new is None:
                     continue
@@ -142,6 +142,14 @@ def as_bmf(comparisons: Sequence[Comparison]) -> str:
                     measure |= {"lower_value": low, "upper_value": high}
                 measures[one.metric] = measure
     return json.dumps(found, indent=2, ensure_ascii=False)
+
+
+def _benchmark(
+    comparison: Comparison, cell: CellComparison, comparisons: Sequence[Comparison]
+) -> str:
+    """The name of a cell; where several sides are held against the base, with that of the side."""
+    side = f"{comparison.new.name}/" if len(comparisons) > 1 else ""
+    return in_one_line(f"{side}{cell.new}/{cell.cell}")
 
 
 def bounds(one: Answer) -> tuple[float | None, float | None]:
@@ -167,7 +175,7 @@ def as_action_benchmark(comparisons: Sequence[Comparison], better: str) -> str:
                 if one.new is None or one.better != better:
                     continue
                 entry: dict[str, Any] = {
-                    "name": in_one_line(f"{cell.new}/{cell.cell}/{one.metric}"),
+                    "name": f"{_benchmark(comparison, cell, comparisons)}/{one.metric}",
                     "unit": one.unit,
                     "value": one.new,
                 }

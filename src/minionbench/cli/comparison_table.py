@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -215,15 +216,24 @@ def as_markdown(comparisons: Sequence[Comparison]) -> str:
     for comparison in comparisons:
         lines += [f"**{printable(outcome(comparison))}**", ""]
         for word, side in (("Base", comparison.base), ("New", comparison.new)):
-            lines.append(f"{word}: {in_one_line(runs(side.name, side.run_ids))}  ")
-        lines += [line for said in remarks(comparison) for line in ("", in_one_line(said))]
+            lines.append(f"{word}: {_plain_text(runs(side.name, side.run_ids))}  ")
+        lines += [line for said in remarks(comparison) for line in ("", _plain_text(said))]
         for cell in comparison.cells:
-            lines += ["", f"{in_one_line(heading(cell))}", ""]
+            lines += ["", f"{_plain_text(heading(cell))}", ""]
             lines.append(markdown_row([*HEADS, "why"]))
             lines.append(markdown_row(["---", *["---:"] * 5, "---", "---"]))
             lines += [
-                markdown_row([*cells_of(one), reason(one, cell) or one.why]) for one in cell.answers
+                markdown_row([*cells_of(one), _plain_text(reason(one, cell) or one.why)])
+                for one in cell.answers
             ]
-            lines += [line for note in cell.notes for line in ("", in_one_line(note))]
+            lines += [line for note in cell.notes for line in ("", _plain_text(note))]
         lines.append("")
     return "\n".join(lines).rstrip()
+
+
+def _plain_text(text: str) -> str:
+    """The text so that a page shows it as it is: a name or a server's message is no HTML, no link
+    and no code."""
+    return re.sub(r"[\\`\[\]<]", lambda found: f"\\{found[0]}", in_one_line(text)).replace(
+        "&", "&amp;"
+    )

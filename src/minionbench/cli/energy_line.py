@@ -29,7 +29,8 @@ def energy(cells: Sequence[CellResult]) -> str:
 def _one(cell: CellResult, metric: MetricResult) -> str:
     value = significant(metric.value or 0.0)
     uncertainty = metric.metadata.get("uncertainty")
-    if isinstance(uncertainty, int | float):
+    # Samples of power that are all alike say nothing of what lay between them.
+    if isinstance(uncertainty, int | float) and uncertainty > 0:
         value += f" ± {significant(float(uncertainty), 2)}"
     token = cell.metrics.get("energy_j_per_token")
     if token is None or token.value is None:

@@ -97,7 +97,14 @@ def command(
     cannot be compared; 3 when nothing could be set up.
     """
     from minionbench.cli.comparison_output import publish
-    from minionbench.compare import Side, Wanted, compare, earlier_runs, read_side
+    from minionbench.compare import (
+        Side,
+        Wanted,
+        check_apart,
+        compare,
+        earlier_runs,
+        read_side,
+    )
     from minionbench.store import runs_dir
 
     criteria = criteria_of(**judging)
@@ -125,6 +132,7 @@ def command(
         count = place.add(None, new, keep)
         click.echo(f"The baseline in {place.text} begins with {number_of(count, 'run')}.")
         return 0
+    check_apart(base, new)
     ids = {*base.run_ids, *new.run_ids}
     comparisons = compare(base, [new], criteria, earlier_runs(folder, ids))
     fails = failing(allow_unclear)
@@ -232,7 +240,6 @@ class Place:
                 self.branch.push(self._push)
         else:
             assert self.file is not None
-            self.file.parent.mkdir(parents=True, exist_ok=True)
             write_baseline(self.file, baseline)
         return count
 

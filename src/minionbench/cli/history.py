@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from itertools import pairwise
@@ -128,10 +129,10 @@ def opened(output_dir: Path | None) -> History:
 def table_of(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str) -> Iterator[str]:
     """An answer in one of the forms, in pieces."""
     if form == "json":
-        yield dumped([dict(zip(columns, row, strict=True)) for row in rows], indent=2) + "\n"
+        yield dumped([_object(columns, row) for row in rows], indent=2) + "\n"
     elif form == "jsonl":
         for row in rows:
-            yield dumped(dict(zip(columns, row, strict=True))) + "\n"
+            yield dumped(_object(columns, row)) + "\n"
     elif form == "csv":
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
@@ -147,6 +148,10 @@ def table_of(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str) -
         yield f"{number_of(len(rows), 'row')}\n"
 
 
+def _object(columns: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
+    return {name: plain(value) for name, value in zip(columns, row, strict=True)}
+
+
 def dumped(value: Any, indent: int | None = None) -> str:
     """JSON, with control characters escaped."""
     return escaped(json.dumps(value, indent=indent, ensure_ascii=False, default=plain))
@@ -156,13 +161,15 @@ def plain(value: Any) -> Any:
     """A value of the database as JSON and CSV can have it."""
     if isinstance(value, (datetime, date)):
         return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no number for it
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def shortly(value: Any) -> str:
     """A value for a person."""
     if isinstance(value, float):
-        return significant(value, 6)
+        return significant(value, 6) if math.isfinite(value) else str(value)
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
     return "" if value is None else str(value)

@@ -15,7 +15,7 @@ import click
 from minionbench.cli import text
 from minionbench.cli.sweep_table import is_sweep, swept
 from minionbench.cli.table import (
-    COLUMNS,
+    columns_of,
     has_own_figures,
     interval,
     reason_of,
@@ -129,14 +129,15 @@ def as_markdown(run: BenchmarkRun, path: Path | None) -> str:
             lines += [*own_figures(candidate), ""]
         if not candidate.cells:
             continue
-        units = [unit_of(column, candidate.cells) for column in COLUMNS]
-        heads = [f"{c.title}, {unit}" for c, (unit, _) in zip(COLUMNS, units, strict=True)]
+        columns = columns_of(candidate.cells)
+        units = [unit_of(column, candidate.cells) for column in columns]
+        heads = [f"{c.title}, {unit}" for c, (unit, _) in zip(columns, units, strict=True)]
         lines.append(markdown_row(["workload", "requests", *heads, "right, %", "verdict"]))
-        lines.append(markdown_row(["---", *["---:"] * (2 + len(COLUMNS)), "---"]))
+        lines.append(markdown_row(["---", *["---:"] * (2 + len(columns)), "---"]))
         for cell in candidate.cells:
             cells = [cell.workload.name, requests(cell)]
             shown = [
-                (column.metric, factor) for column, (_, factor) in zip(COLUMNS, units, strict=True)
+                (column.metric, factor) for column, (_, factor) in zip(columns, units, strict=True)
             ]
             for metric_name, factor in [*shown, ("accuracy_pct", 1.0)]:
                 metric = cell.metrics.get(metric_name)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from minionbench.cli.groups import GroupedOption
+from minionbench.cli.load_options import load_of_flags, load_options
 from minionbench.cli.metering_options import metering_options, power_settings
 from minionbench.cli.money_options import money_options, money_settings
 from minionbench.cli.output import FORMATS, progress_for, show, show_end
@@ -255,7 +256,7 @@ OUTPUT = partial(click.option, cls=GroupedOption, group="Results")
     metavar="N",
     help="Stop before prompts and answers take more together.  [default: no limit]",
 )
-@LENGTH("-c", "--concurrency", type=COUNT, default=1, metavar="N", help="Streams.  [default: 1]")
+@load_options
 @goodput_option
 @LENGTH("--seed", type=int, default=0, metavar="N", help="Decides the items.  [default: 0]")
 @LENGTH(
@@ -394,7 +395,10 @@ def run_settings(
     warmup: int | None,
     max_tokens_total: int | None,
     seed: int,
-    concurrency: int,
+    concurrency: int | None,
+    request_rate: float | None,
+    burstiness: float | None,
+    duration: float | None,
     goodput: tuple[str, ...],
     input_tokens: int | None,
     output_tokens: int | None,
@@ -426,8 +430,7 @@ def run_settings(
     """
     from minionbench.engines.engine import EngineSettings
     from minionbench.exchange import Timeouts
-    from minionbench.experiment import RunSettings
-    from minionbench.load import ClosedLoop
+    from minionbench.experiment import DEFAULT_REQUESTS, RunSettings
     from minionbench.store import read_item_ids
     from minionbench.workloads.catalog import workload
     from minionbench.workloads.items import has_any
@@ -440,7 +443,6 @@ def run_settings(
         "idle_s": timeout_idle,
         "total_s": timeout_total,
     }
-    counts = {"num_requests": num_requests, "repeats": repeats, "warmup": warmup}
     both: dict[str, Any] = {
         "raw": raw,
         "cache_prompt": warm_prefix,
@@ -516,6 +518,16 @@ def run_settings(
     if item_ids is not None and workloads == WORKLOADS:
         # All three are the default: those that the list has items of are meant.
         chosen = tuple(one for one in chosen if has_any(one, item_ids)) or chosen
+    load, num_requests = load_of_flags(
+        concurrency=concurrency,
+        request_rate=request_rate,
+        burstiness=burstiness,
+        duration=duration,
+        requests=num_requests,
+        listed=None if item_ids is None else len(item_ids),
+        default_requests=DEFAULT_REQUESTS,
+    )
+    counts = {"num_requests": num_requests, "repeats": repeats, "warmup": warmup}
     return RunSettings(
         workloads=chosen,
         items=item_ids,
@@ -526,7 +538,7 @@ def run_settings(
         reasoning_budget=reasoning_budget,
         max_total_tokens=max_tokens_total,
         seed=seed,
-        load=ClosedLoop(concurrency=concurrency),
+        load=load,
         objective=objective_of_flags(goodput),
         engine=engine,
         remote_engine=remote_engine,

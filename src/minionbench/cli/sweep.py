@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from minionbench.cli.groups import GroupedCommand, GroupedOption
+from minionbench.cli.groups import GroupedOption
+from minionbench.cli.load_options import FLAGS as OF_A_LOAD
 from minionbench.cli.output import progress_for, show, show_end
 from minionbench.cli.run import (
     COUNT,
@@ -27,6 +28,7 @@ from minionbench.cli.run import (
     split_commas,
 )
 from minionbench.cli.run import command as run_command
+from minionbench.cli.slo_options import GoodputCommand
 from minionbench.cli.sweep_table import planned
 from minionbench.cli.text import printable, width
 from minionbench.errors import SetupError, UsageError
@@ -38,10 +40,13 @@ if TYPE_CHECKING:
 
 NOT_OF_A_SWEEP = (
     *("workloads", "model", "deployment", "remote_model", "protocol", "protocols", "quant"),
-    *("reasoning", "concurrency", "repeats", "items", "config"),
+    *("reasoning", *OF_A_LOAD, "repeats", "items", "config"),
 )
 """Flags of a run that a sweep has in a form of its own, or not at all."""
-OF_A_PROTOCOL = ("max_rounds", "samples", "chunk_by", "chunk_size", "preselect", "retrieve")
+OF_A_PROTOCOL = (
+    *("max_rounds", "samples", "chunk_by", "chunk_size", "preselect", "retrieve"),
+    *("embedding_model", "embedding_url"),
+)
 ARGUMENTS = "minionbench.arguments"
 TABLES = {"servers": "server", "prices": "price", "assume": "assume"}
 """Tables of a sweep's file, and the flags that say the same."""
@@ -53,7 +58,7 @@ REASONING = {
 DEPLOYMENTS = ("local", "remote", "hybrid")
 
 
-class SweepCommand(GroupedCommand):
+class SweepCommand(GoodputCommand):
     """A command that remembers what it was called with, so that `--resume` alone can go on."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -101,6 +106,8 @@ def _defaults(ctx: click.Context, path: Path, said: dict[str, Any]) -> Iterator[
         assert option.name is not None
         if option.multiple:
             levels = value if isinstance(value, list) else [value]
+            if not levels:
+                raise UsageError(f"{path}: {key} has no level; leave it out, or name one")
             if any(isinstance(level, dict | list) for level in levels):
                 raise UsageError(f"{path}: {key} has to be a level or a list of levels")
             yield (
@@ -385,10 +392,13 @@ def definition_of(
     if protocols and "hybrid" not in kinds:
         raise UsageError("--protocol goes with -d hybrid")
     of_protocols = {name: flags.pop(name) for name in OF_A_PROTOCOL}
+    if "hybrid" not in kinds and (idle := given(of_protocols)):
+        name = next(iter(idle))
+        raise UsageError(f"--{name.replace('_', '-')} goes with -d hybrid")
     # How a server is reached is said of the one that is far away, where there is one.
     whole: dict[str, Any] = {
         **flags,
-        **dict.fromkeys(OF_A_PROTOCOL),
+        **dict.fromkeys((*OF_A_PROTOCOL, *OF_A_LOAD)),
         **dict.fromkeys(("model", "remote_model", "protocol", "quant", "reasoning", "items")),
         # A list, so that naming all three workloads is not taken for the default.
         "workloads": [*(workloads or WORKLOADS)],
@@ -396,7 +406,6 @@ def definition_of(
         "protocols": (),
         "url": url,
         "remote_url": None,
-        "concurrency": 1,
         "repeats": repeats or DEFAULT_REPEATS,
     }
     common = run_settings(**whole)
@@ -406,6 +415,8 @@ def definition_of(
             "samples": of_protocols["samples"],
             "chunking": chunking(of_protocols["chunk_by"], of_protocols["chunk_size"]),
             "preselect": of_protocols["preselect"],
+            "embedding_model": of_protocols["embedding_model"],
+            "embedding_url": of_protocols["embedding_url"],
             "k": of_protocols["retrieve"],
         }
     )
@@ -460,8 +471,7 @@ def _reasoning(word: str) -> bool | None:
 def _loads(
     concurrency: tuple[str, ...], rates: tuple[str, ...], burstiness: float, requests: int
 ) -> Iterator[Load]:
-    from minionbench.load import ClosedLoop
-    from minionbench.sweep.definition import request_rate
+    from minionbench.load import ClosedLoop, request_rate
 
     if not concurrency and not rates:
         yield ClosedLoop()

@@ -14,6 +14,7 @@ from minionbench.cli.table import (
     ABSENT,
     COLOURS,
     COLUMNS,
+    RESPONSE_TIME,
     heading,
     reason_of,
     requests,
@@ -70,14 +71,17 @@ def swept(run: BenchmarkRun, path: Path | None, columns: int = 80) -> Iterator[s
 
 def figures(cells: Sequence[CellResult]) -> Iterator[str]:
     """The table: a row per cell, in the order of the document."""
-    units = [unit_of(column, cells) for column in COLUMNS[:3]]
+    first, total, rate = COLUMNS[:3]
+    arriving = any(cell.load.kind == "open" for cell in cells)
+    shown = (first, RESPONSE_TIME if arriving else total, rate)
+    units = [unit_of(column, cells) for column in shown]
     costs = any(_value(cell, "cost_usd") is not None for cell in cells)
-    head = ["cell", "requests", *(column.title for column in COLUMNS[:3]), "right"]
+    head = ["cell", "requests", *(column.title for column in shown), "right"]
     under = ["", "", *(unit for unit, _ in units), "%"]
     rows = []
     for cell in cells:
         row = [printable(cell.cell_id), requests(cell)]
-        for column, (_, factor) in zip(COLUMNS[:3], units, strict=True):
+        for column, (_, factor) in zip(shown, units, strict=True):
             row.append(value(cell.metrics.get(column.metric), factor))
         right = _value(cell, "accuracy_pct")
         row.append(ABSENT if right is None else significant(right))

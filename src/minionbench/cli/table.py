@@ -42,6 +42,8 @@ COLUMNS = (
 WITH_REASONING = (COLUMNS[0], Column("ttfo_s", "TTFO", True), *COLUMNS[1:3])
 """Where models reasoned: the first visible token, of which nothing else tells where the reasoning
 was hidden, in the place of TPOT, which the decode rate tells too."""
+RESPONSE_TIME = Column("response_time_s", "response time", True)
+"""What a user waits where requests arrive by a plan, from the planned instant."""
 
 MOST_NOTES = 5
 """Rules that could not be checked, up to which each is named."""
@@ -194,7 +196,7 @@ def count(number: int) -> str:
 
 def figures(cells: Sequence[CellResult]) -> Iterator[str]:
     """The table: a row per cell, its interval in a second row below the value."""
-    columns = WITH_REASONING if any(map(reasoned, cells)) else COLUMNS
+    columns = columns_of(cells)
     units = [unit_of(column, cells) for column in columns]
     head = ["workload", "requests", *(column.title for column in columns)]
     under = ["", "", *(name for name, _ in units)]
@@ -210,6 +212,16 @@ def figures(cells: Sequence[CellResult]) -> Iterator[str]:
     yield click.style(lines[0], bold=True)
     yield click.style(lines[1], dim=True)
     yield from lines[2:]
+
+
+def columns_of(cells: Sequence[CellResult]) -> tuple[Column, ...]:
+    """The metrics that are shown of these cells."""
+    first, total, rate, per_token = COLUMNS
+    arriving = any(cell.load.kind == "open" for cell in cells)
+    if any(map(reasoned, cells)):
+        first, visible, total, rate = WITH_REASONING
+        return (first, visible, RESPONSE_TIME if arriving else total, rate)
+    return (first, RESPONSE_TIME, total, rate) if arriving else (first, total, rate, per_token)
 
 
 def reasoned(cell: CellResult) -> bool:

@@ -40,7 +40,7 @@ from minionbench.compare.sessions import (
     side_of,
     turns,
 )
-from minionbench.compare.sides import candidates_of, read_side
+from minionbench.compare.sides import candidates_of, check_apart, read_side
 
 __all__ = [
     "BASELINE_NAME",
@@ -61,6 +61,7 @@ __all__ = [
     "baseline_of",
     "believable_pairs",
     "candidates_of",
+    "check_apart",
     "check_metric",
     "compare",
     "decoded_baseline",

@@ -10,12 +10,14 @@ from typing import Literal
 
 import msgspec
 
-from minionbench.compare.measurement import Measurement
-from minionbench.errors import SchemaError, UsageError
+from minionbench.compare.measurement import Measurement, info
+from minionbench.errors import SchemaError, SetupError, UsageError
 from minionbench.schema import write_atomically
 
 FORMAT: Literal["minionbench-baseline"] = "minionbench-baseline"
 VERSION = 1
+MOST = 1e30
+"""More than any figure of a run can be."""
 MOST_ITEMS = 2_000
 """Items of a replicate up to which a baseline keeps each one's values."""
 
@@ -93,9 +95,36 @@ def decoded_baseline(content: bytes, source: str) -> Baseline:
         raise SchemaError(
             f"{source} is a baseline of version {found.version}; this program knows {VERSION}"
         )
+    try:
+        for one in found.measurements:
+            _check(one)
+    except ValueError as error:
+        raise SchemaError(f"{source} is no baseline that can be true: {error}") from error
     return found
+
+
+def _check(one: Measurement) -> None:
+    """Raises ValueError for figures that no run can have."""
+    if not one.replicates:
+        raise ValueError(f"{one.run_id} has no replicate")
+    for replicate in one.replicates:
+        requests, failed = replicate.requests, replicate.failed
+        if not 0 <= (failed or 0) <= (0 if requests is None else requests):
+            raise ValueError(f"of {requests} requests of {replicate.label} {failed} failed")
+        for name, seen in replicate.metrics.items():
+            known = info(name)
+            unit = None if known is None else known.unit
+            least, most = 0 if unit in ("s", "%") else -MOST, 100 if unit == "%" else MOST
+            if seen.value is not None and not least <= seen.value <= most:
+                raise ValueError(f"{name} of {replicate.label} is {seen.value}")
+            if seen.items is not None and seen.items < 1:
+                raise ValueError(f"{name} of {replicate.label} is of {seen.items} items")
 
 
 def write_baseline(path: Path, baseline: Baseline) -> None:
     """Writes a baseline; raises SetupError when it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(f"{path.parent} cannot be made: {error.strerror}") from error
     write_atomically(path, baseline.encoded())

@@ -21,8 +21,8 @@ _AUTHOR = {"NAME": "minionbench", "EMAIL": "minionbench@localhost"}
 class BaselineBranch:
     """A branch that holds a baseline in one of its files.
 
-    It is read from the local branch, else from that of a remote. Writing adds a commit to the local
-    branch; other files of the branch stay.
+    It is read from the local branch; from that of `origin` where there is no local one, or where it
+    is behind. Writing adds a commit to the local branch; other files of the branch stay.
     """
 
     def __init__(
@@ -58,9 +58,16 @@ class BaselineBranch:
     def write(self, baseline: Baseline, message: str) -> None:
         """Adds a commit with the baseline to the branch; begins the branch where there is none.
 
-        Raises SetupError when git refuses.
+        Raises SetupError when git refuses, UsageError for a branch that is checked out: its files
+        would no longer be those of the working tree.
         """
         self._require_repository()
+        used = _git(["worktree", "list", "--porcelain"], self._folder) or b""
+        if f"branch refs/heads/{self.branch}".encode() in used.splitlines():
+            raise UsageError(
+                f"Branch {self.branch} is checked out, so no baseline can be put on it beside the "
+                "working tree: name another one, which need not exist yet"
+            )
         parent = next(
             (
                 found.decode().strip()
@@ -90,7 +97,10 @@ class BaselineBranch:
         self._must(["push", remote, f"refs/heads/{self.branch}:refs/heads/{self.branch}"])
 
     def _refs(self) -> tuple[str, ...]:
-        return f"refs/heads/{self.branch}", f"refs/remotes/origin/{self.branch}"
+        """Where the baseline may be, the latest first."""
+        local, remote = f"refs/heads/{self.branch}", f"refs/remotes/origin/{self.branch}"
+        behind = _git(["merge-base", "--is-ancestor", local, remote], self._folder) is not None
+        return (remote, local) if behind else (local, remote)
 
     def _require_repository(self) -> None:
         if shutil.which("git") is None:

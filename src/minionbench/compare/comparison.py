@@ -218,6 +218,8 @@ Group = tuple[Measurement, ...]
 def _candidates(base: Side, new: Side, notes: list[str]) -> Iterator[tuple[Group, Group]]:
     """Candidates that belong together: the only ones, else those with the same factors."""
     ours, theirs = _by_factors(base), _by_factors(new)
+    for mine, other in ((ours, theirs), (theirs, ours)):
+        _take_in_lost(mine, other)
     if len(ours) == len(theirs) == 1:
         yield next(iter(ours.values())), next(iter(theirs.values()))
         return
@@ -231,6 +233,25 @@ def _candidates(base: Side, new: Side, notes: list[str]) -> Iterator[tuple[Group
             notes.append(f"{group[0].candidate} is only on the new side")
     if not ours.keys() & theirs.keys():
         notes.append("name one of each side with #CANDIDATE behind its run")
+
+
+def _take_in_lost(mine: dict[str, Group], other: Mapping[str, Group]) -> None:
+    """Counts runs that found no server among those of the side's only candidate.
+
+    A server that does not answer cannot say what its model is, so that such a run is of no
+    candidate that is known. Where a run measured something beside, it is one of its own.
+    """
+    reached = {one.run_id for group in mine.values() for one in group if one.broken is None}
+    lost = [
+        key
+        for key, group in mine.items()
+        if key not in other
+        and all(one.broken is not None and one.run_id not in reached for one in group)
+    ]
+    if len(mine) - len(lost) == 1:
+        (whole,) = mine.keys() - set(lost)
+        for key in lost:
+            mine[whole] += mine.pop(key)
 
 
 def _by_factors(side: Side) -> dict[str, Group]:
@@ -371,6 +392,14 @@ def _names(measured: Group, criteria: Criteria) -> list[str]:
         name for one in measured for replicate in one.replicates for name in replicate.metrics
     }
     names = [name for name in METRICS if name in present and name not in NOT_COMPARED]
+    if not any(
+        name in replicate.metrics and replicate.metrics[name].value is not None
+        for name in names
+        for one in measured
+        for replicate in one.replicates
+    ):
+        # What says the same as others is all there is, as in a result of another program.
+        names = [name for name in METRICS if name in present]
     closed = all((one.load or "").endswith(("stream", "streams")) for one in measured)
     if closed and "total_latency_s" in names and "response_time_s" in names:
         names.remove("response_time_s")  # nobody waits for a slot: it is the total latency

@@ -122,6 +122,9 @@ def observation(name: str, replicate: Replicate) -> Observation | None:
         return Observation(value=share, items=replicate.requests)
     base, colon, percentile = name.partition(":")
     whole = replicate.metrics.get(base)
+    if whole is not None and whole.value is not None and whole.value < 0:
+        said = f"it is {whole.value:g}, and below 0 there is no ratio"
+        return Observation(value=None, why=said, items=whole.items)
     if not colon or whole is None or whole.value is None:
         return whole
     value = whole.percentiles.get(percentile)
@@ -444,10 +447,21 @@ def judged(
     if surely:
         return Verdict.UNCLEAR, f"{said}, but perhaps by less than {limit}"
     up, down = ("worse", "better") if known.better == "lower" else ("better", "worse")
-    could = [f"{_size(found.high, scale)} {up}"] if found.high >= shift else []
+    for near, far, word in ((found.low, found.high, up), (-found.high, -found.low, down)):
+        if near >= shift and math.isfinite(far):
+            sign = 1 if word == up else -1
+            ends = f"{_size(sign * near, scale)} to {_size(sign * far, scale)}"
+            return Verdict.UNCLEAR, f"it looks {ends} {word}, but not surely among all questions"
+    could = [_by(found.high, scale, up)] if found.high >= shift else []
     if found.low <= -shift:
-        could.insert(0 if down == "worse" else 1, f"{_size(found.low, scale)} {down}")
+        could.insert(0 if down == "worse" else 1, _by(found.low, scale, down))
     return Verdict.UNCLEAR, f"it may be {' or '.join(could)}" if could else "the test is too weak"
+
+
+def _by(shift: float, scale: Scale, word: str) -> str:
+    """How much better or worse something may be, in words."""
+    size = _size(shift, scale)
+    return f"{word} {size}" if math.isinf(shift) else f"{size} {word}"
 
 
 def _size(shift: float, scale: Scale) -> str:
@@ -459,7 +473,7 @@ def _size(shift: float, scale: Scale) -> str:
 def _in_words(point: float, name: str, known: MetricInfo) -> str:
     word = "lower" if point < 0 else "higher"
     if math.isinf(point):
-        return f"{known.name} is {word} without bound: there are failures"
+        return f"{known.name} is {word} without bound: there are failures, or zeros"
     scale = scale_of(name)
     change = math.expm1(point) if scale == "relative" else point
     return f"{amount(change, scale, sign=False)} {word}"

@@ -50,6 +50,22 @@ def read_side(specs: Sequence[str], folder: Path, wanted: Wanted, *, name: str =
     return Side(name=name or ", ".join(called), measurements=tuple(found))
 
 
+def check_apart(base: Side, new: Side) -> None:
+    """Raises UsageError where something measured is on both sides: held against itself, it is the
+    same whatever was measured."""
+    ours, theirs = (
+        {(one.run_id, one.candidate, one.cell_id) for one in side.measurements}
+        for side in (base, new)
+    )
+    shared = sorted({run_id for run_id, _, _ in ours & theirs})
+    if shared:
+        named = shared[0] if len(shared) == 1 else f"{shared[0]} and {len(shared) - 1} more"
+        raise UsageError(
+            f"{named} on both sides ({base.name}; {new.name}): a run cannot be compared with "
+            "itself. Name another one, or measure anew"
+        )
+
+
 def candidates_of(spec: str, folder: Path) -> list[str]:
     """The candidates of a single run, each as a side of its own is named."""
     documents = list(_documents(spec, folder))
@@ -82,7 +98,9 @@ def _of(what: str, candidate: str, folder: Path, wanted: Wanted) -> Iterator[Mea
         if document.run.metadata.dry_run:
             raise UsageError(f"{document.path} is of a dry run: nothing was measured")
         for one in _chosen(document, candidate):
-            yield from measurements(document, one, wanted)
+            found = list(measurements(document, one, wanted))
+            named = [part for part in found if part.cell_id == candidate]
+            yield from named or found
 
 
 def _documents(what: str, folder: Path) -> Iterator[Document]:

@@ -73,6 +73,7 @@ class History:
         try:
             refused = _fill(connection, runs_dir)
             # From here on somebody's SQL is run: it may read the tables, and no file.
+            connection.execute("SET temp_directory = ''")
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
         except BaseException:
@@ -91,8 +92,17 @@ class History:
 
         try:
             answer = self._connection.execute(sql, parameters)
-            return [column[0] for column in answer.description or ()], answer.fetchall()
+            if answer is None:
+                raise UsageError(
+                    "The query is empty; ask for something, as in `SELECT * FROM runs`"
+                )
+            return _apart([column[0] for column in answer.description or ()]), answer.fetchall()
         except duckdb.Error as error:
+            if isinstance(error.__cause__, ImportError) or "'pytz'" in str(error):
+                raise UsageError(
+                    "A time with its zone cannot be shown; make it one in UTC, as in "
+                    "`SELECT now()::TIMESTAMP`"
+                ) from error
             raise UsageError(f"The query was refused: {error}") from error
 
     def close(self) -> None:
@@ -109,6 +119,19 @@ class History:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _apart(names: Sequence[str]) -> list[str]:
+    """The names of columns with a number behind each that was there before, so that no column
+    takes another one's place in an object."""
+    apart: dict[str, None] = {}
+    for name in names:
+        free, count = name, 0
+        while free in apart:
+            count += 1
+            free = f"{name}_{count}"
+        apart[free] = None
+    return list(apart)
 
 
 def _connected() -> duckdb.DuckDBPyConnection:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import msgspec
+
 from minionbench.metrics.table import METRICS
 from minionbench.schema import BenchmarkCandidate, BenchmarkRun, CellResult, MetricResult
 
@@ -42,6 +44,8 @@ CELLS = {
     "workload_version": "BIGINT",
     "workload_source": "VARCHAR",
     "items": "BIGINT",
+    "seed": "BIGINT",
+    "settings": "VARCHAR",
     "load": "VARCHAR",
     "concurrency": "BIGINT",
     "rate_per_s": "DOUBLE",
@@ -64,6 +68,15 @@ METRIC_ROWS = {
     "n": "BIGINT",
     "why": "VARCHAR",
 }
+ASKED_FOR = (
+    "temperature",
+    "prefix_cache",
+    "input_tokens",
+    "max_output_tokens",
+    "forced_output_tokens",
+    "objective",
+)
+"""Settings of a cell with which a figure is another one."""
 TABLES: dict[str, dict[str, str]] = {"runs": RUNS, "cells": CELLS, "metrics": METRIC_ROWS}
 """Each table's columns with their types in SQL. A metric of a candidate as a whole has no cell."""
 
@@ -135,6 +148,8 @@ def _cell(run_id: str, candidate: BenchmarkCandidate, cell: CellResult) -> Row:
         cell.workload.version,
         cell.workload.source,
         cell.workload.items,
+        cell.workload.seed,
+        _settings(cell),
         cell.load.kind,
         cell.load.concurrency,
         cell.load.rate_per_s,
@@ -142,6 +157,12 @@ def _cell(run_id: str, candidate: BenchmarkCandidate, cell: CellResult) -> Row:
         cell.verdict.status,
         ", ".join(reason.rule for reason in cell.verdict.reasons) or None,
     )
+
+
+def _settings(cell: CellResult) -> str:
+    """What was asked for beside the items, as JSON that is the same where that is."""
+    known = {name: cell.settings[name] for name in ASKED_FOR if name in cell.settings}
+    return msgspec.json.encode(known, order="sorted").decode()
 
 
 def _metrics(run_id: str, candidate: str, cell_id: str | None, metrics: Any) -> Iterator[Row]:

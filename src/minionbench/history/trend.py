@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -73,8 +73,8 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
 
 _QUERY = """
 SELECT r.hostname, m.candidate, c.deployment, c.quantization, c.reasoning, c.remote_model,
-       c.protocol, c.workload, c.workload_version, c.workload_source, c.items, c.load,
-       c.concurrency, c.rate_per_s, m.metric,
+       c.protocol, c.workload, c.workload_version, c.workload_source, c.items,
+       c.seed, c.settings, c.load, c.concurrency, c.rate_per_s, m.metric,
        m.run_id, r.timestamp, CASE WHEN c.verdict = 'invalid' THEN NULL ELSE m.value END,
        m.low, m.high, r.git_sha, r.program_version, c.engine, r.kernel
 FROM metrics m
@@ -88,7 +88,7 @@ WHERE NOT r.dry_run
   AND m.better IS NOT NULL
 ORDER BY r.timestamp, m.run_id
 """
-_KEY = 15
+_KEY = 17
 """Columns that say which series a row belongs to."""
 
 
@@ -115,9 +115,8 @@ def trends(
 
 
 def _series(key: tuple[object, ...], rows: Sequence[tuple[object, ...]], alpha: float) -> Series:
-    hostname, candidate, *factors, workload, version, source, items, load, streams, rate, metric = (
-        key
-    )
+    hostname, candidate, *factors = key[:7]
+    workload, version, source, items, seed, settings, load, streams, rate, metric = key[7:]
     points = tuple(Point(*row) for row in rows if row[2] is not None)[-MOST_RUNS:]  # type: ignore[arg-type]
     deployment, quantization, reasoning, remote_model, protocol = factors
     spoken = {True: "reasoning", False: "no reasoning", None: None}[reasoning]  # type: ignore[index]
@@ -129,7 +128,9 @@ def _series(key: tuple[object, ...], rows: Sequence[tuple[object, ...]], alpha: 
         ),
         workload=None
         if workload is None
-        else f"{workload}@{version}, {items} items" + _foreign(str(workload), source),
+        else f"{workload}@{version}, {items} items"
+        + _foreign(str(workload), source)
+        + _asked_for(seed, settings),
         load=_load(load, streams, rate),
         metric=str(metric),
         points=points,
@@ -145,6 +146,17 @@ def _text(value: object) -> str | None:
 def _foreign(workload: str, source: object) -> str:
     """The source of the items, where it is not the one that comes with the program."""
     return "" if str(source).startswith(f"builtin:{workload}@") else f" of {source}"
+
+
+def _asked_for(seed: object, settings: object) -> str:
+    """Which items they are and how they were asked, where it is not as usual."""
+    known = msgspec.json.decode(str(settings), type=dict[str, Any])
+    lengths = known.get("input_tokens")
+    words = [f"seed {seed}"] if seed else []
+    if isinstance(lengths, list):
+        words.append("–".join(map(str, dict.fromkeys(lengths))) + " tokens")
+    words += [known["prefix_cache"]] if known.get("prefix_cache") not in (None, "cold") else []
+    return "".join(f", {word}" for word in words)
 
 
 def _load(kind: object, streams: object, rate: object) -> str | None:

@@ -84,9 +84,16 @@ class TreeMemory:
         for pid in tree:
             try:
                 rollup = (self._proc / str(pid) / "smaps_rollup").read_bytes()
-            except OSError:
+            except (FileNotFoundError, ProcessLookupError):  # it has ended
                 continue
-            total += _kilobytes(rollup, b"Pss:") or 0
+            except OSError:
+                return
+            if not rollup.strip():  # a zombie, which holds nothing
+                continue
+            share = _kilobytes(rollup, b"Pss:")
+            if share is None:
+                return  # A sum without it would be too small, and would not look so.
+            total += share
         if total:
             self._proportional = max(self._proportional or 0, total)
 

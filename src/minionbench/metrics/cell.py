@@ -28,6 +28,7 @@ from minionbench.metrics.request import (
 from minionbench.metrics.table import METRICS
 from minionbench.metrics.throughput import (
     Window,
+    arrivals_state,
     finished,
     steady_state,
     streams_at_work,
@@ -103,7 +104,8 @@ def cell_metrics(
 
     `streams` is the number of streams of a closed loop; None takes it from the records, as the
     most requests that were in flight at once. `objective` is what a good request is; in an open
-    loop its clock starts at the planned instant. `level` is that of all intervals.
+    loop its clock starts at the planned instant, and throughput is that of the time in which
+    requests arrived. `level` is that of all intervals.
     """
     measured = [record for record in records if record.phase == "measured"]
     values = {
@@ -120,7 +122,7 @@ def cell_metrics(
             values[slo.ATTAINMENT] = judged.attainment(level)
     except NegativeInterval as fault:
         values |= slo.contradicting(_contradiction(fault))
-    values |= _throughput(measured, streams, judged, level)
+    values |= _throughput(measured, streams, open_loop, judged, level)
     return {name: values[name] for name in CELL_METRICS}
 
 
@@ -376,6 +378,7 @@ def _contradiction(fault: NegativeInterval) -> str:
 def _throughput(
     records: Sequence[RequestRecord],
     streams: int | None,
+    open_loop: bool,
     judged: slo.Judged | None,
     level: float,
 ) -> dict[str, MetricValue]:
@@ -389,7 +392,7 @@ def _throughput(
     try:
         if streams is None:
             streams = max(map(streams_at_work, repeats.values()), default=0)
-        windows = _windows(repeats, streams)
+        windows = _windows(repeats, streams, open_loop)
     except NegativeInterval as fault:
         return {name: error(name, _contradiction(fault)) for name in names}
     if isinstance(windows, str):
@@ -416,7 +419,7 @@ def _throughput(
         "repeats": len(windows),
         "requests": sum(map(len, ended)),
         "failed": len(failed),
-        "streams": streams,
+        "most_in_flight" if open_loop else "streams": streams,
     }
     counted = {"tokens": token_counts(records)}
     per_request = estimated("requests_per_sec", ratio_of_sums(requests, level), **context)
@@ -439,7 +442,7 @@ def _throughput(
 
 
 def _windows(
-    repeats: dict[int, list[RequestRecord]], streams: int
+    repeats: dict[int, list[RequestRecord]], streams: int, open_loop: bool
 ) -> list[tuple[list[RequestRecord], Window]] | str:
     """Each repeat's requests with its steady state, or why one of them has none."""
     if not repeats:
@@ -448,7 +451,7 @@ def _windows(
         return "no request was sent"
     windows: list[tuple[list[RequestRecord], Window]] = []
     for repeat, group in sorted(repeats.items()):
-        window = steady_state(group, streams)
+        window = arrivals_state(group) if open_loop else steady_state(group, streams)
         if isinstance(window, str):
             return window if len(repeats) == 1 else f"repeat {repeat + 1}: {window}"
         windows.append((group, window))

@@ -30,6 +30,7 @@ from minionbench.metrics.request import NegativeInterval
 from minionbench.metrics.slo import Judged, Objective
 from minionbench.metrics.throughput import (
     Window,
+    arrivals_state,
     finished,
     steady_state,
     streams_at_work,
@@ -232,7 +233,7 @@ def energy_metrics(
     reading = readings(trace)
     known_until = _known_until(made_of, reading)
     try:
-        stretches = _stretches(measured, streams, known_until)
+        stretches = _stretches(measured, streams, known_until, open_loop)
         judged = None
         if objective is not None:
             judged = Judged(objective, measured, from_planned=open_loop)
@@ -290,7 +291,10 @@ def _is_just_after(instant_ns: int, known_until: int | None) -> bool:
 
 
 def _stretches(
-    records: Sequence[RequestRecord], streams: int | None, known_until: int | None
+    records: Sequence[RequestRecord],
+    streams: int | None,
+    known_until: int | None,
+    open_loop: bool,
 ) -> _Stretches | str:
     repeats: dict[int, list[RequestRecord]] = {}
     left_out = 0
@@ -308,7 +312,13 @@ def _stretches(
     overlapping = at_work > 1
     groups = []
     for repeat, group in sorted(repeats.items()):
-        window = steady_state(group, streams or at_work) if overlapping else _in_sequence(group)
+        window: Window | str | None
+        if not overlapping:
+            window = _in_sequence(group)
+        elif open_loop:
+            window = arrivals_state(group)
+        else:
+            window = steady_state(group, streams or at_work)
         if window is None:
             continue
         if isinstance(window, str):

@@ -92,6 +92,10 @@ class Readings:
                 said = significant(value * scale)
                 self._failed.append((at_ns, f"it told {said} W, which is no power of a computer"))
                 continue
+            if self._at and at_ns == self._at[-1]:
+                # Of samples that came at one instant the last one holds from there on.
+                self._value[-1] = value * scale
+                continue
             self._at.append(at_ns)
             self._value.append(value * scale)
         self._failed.sort()

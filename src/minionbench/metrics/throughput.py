@@ -4,6 +4,10 @@ The steady state of a closed loop with C streams lasts from the instant when all
 filled to the instant when the first of them finds nothing more to do: the first and the last
 instant at which C requests are in flight. With one stream that is from the first send to the last
 end. A request is in flight from its sending to its end. Each repeat has a steady state of its own.
+
+That of an open loop lasts from the first end of a request to the last sending: as many are in
+flight at its end as at its beginning where the server keeps up, so that as many end within as
+arrive, and where it does not, what ends is what it can do.
 """
 
 from __future__ import annotations
@@ -21,6 +25,11 @@ from minionbench.units import number_of
 FEWEST_PER_STREAM = 2
 """Requests that each stream has to finish within the steady state: all streams start at once, so
 that with one request each the window would hold little but their synchronised beginning."""
+
+
+FEWEST_ARRIVED = 5
+"""Requests that have to end within the steady state of an open loop: with fewer its two ends weigh
+as much as what lies between them."""
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -84,12 +93,35 @@ def steady_state(records: Sequence[RequestRecord], streams: int) -> Window | str
     if start is None or end is None:
         were = "was" if streams == 1 else "were"
         return f"there never {were} {number_of(streams, 'request')} in flight at once"
-    cut = [whole.sent_ns(record) for record in records if record.outcome is Outcome.CUT]
-    end = min([end, *(instant for instant in cut if instant is not None)])
+    end = _before_cut(records, end)
     if end <= start:
         return "the run was cut off before all streams had been at work for a while"
-    window = Window(start, end)
-    needed = FEWEST_PER_STREAM * streams
+    return _long_enough(records, Window(start, end), FEWEST_PER_STREAM * streams)
+
+
+def arrivals_state(records: Sequence[RequestRecord]) -> Window | str:
+    """The steady state of one repeat of an open loop, or the reason why there is none.
+
+    It ends before the sending of the first request that was cut off, as that of a closed loop.
+    """
+    changes = _changes(records)
+    sent = [instant for instant, change in changes if change > 0]
+    ended = [instant for instant, change in changes if change < 0]
+    if not sent:
+        return "no request was sent"
+    start, end = ended[0], _before_cut(records, sent[-1])
+    if end <= start:
+        return "all requests were sent before the first of them had ended"
+    return _long_enough(records, Window(start, end), FEWEST_ARRIVED)
+
+
+def _before_cut(records: Sequence[RequestRecord], end: int) -> int:
+    """An end, or the sending of the first request that was cut off where that comes before it."""
+    cut = [whole.sent_ns(record) for record in records if record.outcome is Outcome.CUT]
+    return min([end, *(instant for instant in cut if instant is not None)])
+
+
+def _long_enough(records: Sequence[RequestRecord], window: Window, needed: int) -> Window | str:
     ended = len(finished(records, window))
     if ended < needed:
         said = f"{number_of(ended, 'request')} ended in the steady state"

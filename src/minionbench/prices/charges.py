@@ -24,6 +24,23 @@ class RemoteName(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str
 
 
+class OwnClock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The clock of one session of a run that has several: between two of them the machine may have
+    been restarted, and its monotonic clock have begun anew."""
+
+    repeat: int
+    """Of the records that are told by it."""
+    indexes: tuple[int, ...] | None = None
+    """Of those records, where others of the repeat are told by another one; None for all."""
+    clock: ClockAnchor
+
+    def tells(self, record: RequestRecord) -> bool:
+        """Whether a record's instants are told by it."""
+        return record.repeat == self.repeat and (
+            self.indexes is None or record.index in self.indexes
+        )
+
+
 class Charges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a plan says of money, so that the same figures can be computed again later."""
 
@@ -38,11 +55,16 @@ class Charges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     electricity_usd_per_kwh: float | None = None
     """None where it was not given."""
 
-    def pricing(self, clock: ClockAnchor | None) -> Pricing | None:
-        """How the requests are charged; None where there is no tariff."""
+    def pricing(
+        self, clock: ClockAnchor | None, sessions: tuple[OwnClock, ...] = ()
+    ) -> Pricing | None:
+        """How the requests are charged; None where there is no tariff.
+
+        `sessions` are clocks that some of the records have of their own.
+        """
         if self.tariff is None or clock is None:
             return None
-        return Pricing(tariff=self.tariff, clock=clock)
+        return Pricing(tariff=self.tariff, clock=clock, sessions=sessions)
 
 
 class Charge(NamedTuple):
@@ -60,14 +82,21 @@ class Pricing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     tariff: Tariff
     clock: ClockAnchor
+    sessions: tuple[OwnClock, ...] = ()
+    """Clocks that some of the records have of their own; the first one that tells a record."""
 
     @classmethod
     def of(cls, price: Price, *, source: str = "given") -> Pricing:
         """One price for all calls, whenever they are made."""
         return cls(tariff=Tariff.of(price, source=source), clock=ClockAnchor.now())
 
-    def charge(self, reply: Reply) -> Charge:
-        """What a call of the remote side cost."""
+    def clock_of(self, record: RequestRecord) -> ClockAnchor:
+        """The clock of a record's instants."""
+        own = (session.clock for session in self.sessions if session.tells(record))
+        return next(own, self.clock)
+
+    def charge(self, reply: Reply, clock: ClockAnchor | None = None) -> Charge:
+        """What a call of the remote side cost; `clock` is that of its instants, None the run's."""
         if reply.outcome in COST_NOTHING:
             return Charge(0.0)
         if reply.outcome not in COUNTED_WHOLE:
@@ -76,7 +105,7 @@ class Pricing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if usage is None or usage.prompt_tokens is None or usage.completion_tokens is None:
             return Charge(None, why="the server did not count all tokens")
         sent_ns = reply.planned_ns if reply.sent_ns is None else reply.sent_ns
-        price = self.tariff.price(self.clock.utc(sent_ns), usage)
+        price = self.tariff.price((clock or self.clock).utc(sent_ns), usage)
         if price is None:
             words = ", ".join(f"{name} {word!a}" for name, word in context_of(usage).items())
             why = f"the provider served a call in {words}, of which {self.tariff.source} has no "
@@ -105,13 +134,14 @@ class Bill:
 
     def add(self, record: RequestRecord) -> float | None:
         """Adds a request; what its remote calls cost, None where that of one is not known."""
-        charges = [self._charge(call) for call in record.calls if call.side == "remote"]
+        clock = self.pricing.clock_of(record)
+        charges = [self._charge(call, clock) for call in record.calls if call.side == "remote"]
         known = [charge.usd for charge in charges if charge.usd is not None]
         return math.fsum(known) if len(known) == len(charges) else None
 
-    def _charge(self, call: CallRecord) -> Charge:
+    def _charge(self, call: CallRecord, clock: ClockAnchor) -> Charge:
         self.calls += 1
-        charge = self.pricing.charge(call.reply)
+        charge = self.pricing.charge(call.reply, clock)
         if charge.price is not None:
             self.prices[charge.price] += 1
         if charge.why is not None:

@@ -30,7 +30,14 @@ from minionbench.store.run_folder import (
     run_id_of,
     was_abandoned,
 )
-from minionbench.store.trace_file import TRACES, TraceFile, begun, read_facts, read_trace
+from minionbench.store.trace_file import (
+    TRACES,
+    TraceFile,
+    begun,
+    boot_id,
+    read_facts,
+    read_trace,
+)
 
 __all__ = [
     "AUTOBENCH_PLAN",
@@ -49,6 +56,7 @@ __all__ = [
     "TraceFile",
     "append_line",
     "begun",
+    "boot_id",
     "document_paths",
     "is_running",
     "item_ids_of_run",

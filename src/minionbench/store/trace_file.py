@@ -84,11 +84,15 @@ class TraceFile:
 
 def begun() -> Begun:
     """The beginning of a stretch of measuring, now."""
+    return Begun(monotonic_ns(), utc_now().isoformat(timespec="milliseconds"), boot_id())
+
+
+def boot_id() -> str | None:
+    """Which start of the machine the monotonic clock counts from; None where that is not known."""
     try:
-        boot: str | None = _BOOT_ID.read_text().strip()
+        return _BOOT_ID.read_text().strip()
     except OSError:
-        boot = None
-    return Begun(monotonic_ns(), utc_now().isoformat(timespec="milliseconds"), boot)
+        return None
 
 
 def read_facts(path: Path) -> list[Fact]:

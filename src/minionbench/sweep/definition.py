@@ -13,7 +13,7 @@ from minionbench.engines.families import LocalQuant
 from minionbench.engines.providers import providers
 from minionbench.engines.remote import RemoteModel
 from minionbench.errors import UsageError
-from minionbench.load import ClosedLoop, Load, OpenLoop
+from minionbench.load import ClosedLoop, Load
 from minionbench.prices import Price
 from minionbench.protocols.hybrid import Protocols, TwoModels
 from minionbench.run_settings import Measurable, RunSettings
@@ -144,13 +144,6 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
         ):
             product *= len(levels)
         return product
-
-
-def request_rate(rate_per_s: float, requests: int, burstiness: float = 1.0) -> Load:
-    """The load of a request rate; infinity sends all requests of a repeat at once."""
-    if rate_per_s == float("inf"):
-        return ClosedLoop(concurrency=requests)
-    return OpenLoop(rate_per_s=rate_per_s, burstiness=burstiness)
 
 
 def _levels(given: Any) -> tuple[Any, ...]:

@@ -38,7 +38,7 @@ from minionbench.schema import (
 from minionbench.store import FinishedRecords
 from minionbench.sweep.plan import SweepPlan
 from minionbench.sweep.sessions import Session
-from minionbench.traces import Fact, trace_of_cells
+from minionbench.traces import Fact, Trace, trace_of_cells
 from minionbench.units import number_of
 from minionbench.verdict import RunFacts, Verdict
 
@@ -47,6 +47,10 @@ SESSION = "session"
 """The unit that the repeats of a sweep's cells are of."""
 OF_A_CELL = (*CELL_METRICS, ACCURACY, "peak_ram_mb", "peak_vram_mb")
 """Metrics that a cell has which was not measured, each with the reason."""
+RESTARTED = (
+    "the machine was restarted in the course of the sweep: readings of meters and instants of "
+    "requests are on different clocks"
+)
 NOT_REACHED = "the sweep ended before this cell's turn came; --resume goes on with it"
 
 
@@ -123,8 +127,9 @@ def _candidate(
         ]
         for cell_id, cell in cells.items()
     }
+    trace = trace_of_cells(outcomes.facts, planned.cells)
     merged = {
-        cell_id: _merged(cell, sessions[cell_id], outcomes.records.get(cell_id, ()))
+        cell_id: _merged(cell, sessions[cell_id], outcomes.records.get(cell_id, ()), trace)
         for cell_id, cell in cells.items()
     }
     serving = [one for of in sessions.values() for one in of if one is not None and one.engines]
@@ -140,7 +145,6 @@ def _candidate(
                 msgspec.structs.replace(known, cells=tuple(one.cell.cell_id for one in measured)),
             ),
         )
-        trace = trace_of_cells(outcomes.facts, planned.cells)
         (made,) = measured_candidates(measured, own, outcomes.finished, trace)
         results = {cell.cell_id: cell for cell in made.cells}
         all_measured += measured
@@ -186,7 +190,10 @@ def _with_common_flags(planned: PlannedCandidate, serving: Sequence[Session]) ->
 
 
 def _merged(
-    cell: Cell, sessions: Sequence[Session | None], records: Sequence[RequestRecord]
+    cell: Cell,
+    sessions: Sequence[Session | None],
+    records: Sequence[RequestRecord],
+    trace: Trace | None,
 ) -> Measured | None:
     """What all sessions of a cell measured together; None where none measured anything."""
     parts: list[Measured] = []
@@ -222,7 +229,21 @@ def _merged(
             default=None,
         ),
         servers={},
+        clocks=tuple(
+            clock for session in sessions if session is not None for clock in session.clocks
+        ),
+        unmetered=RESTARTED if _restarted(sessions, trace) else None,
     )
+
+
+def _restarted(sessions: Sequence[Session | None], trace: Trace | None) -> bool:
+    """Whether records of these sessions are on another clock than what the meters said."""
+    if trace is None or trace.begun is None:
+        return False
+    known = [session for session in sessions if session is not None and session.clock is not None]
+    boots = {session.boot for session in known}
+    boots |= {part.boot for session in known for part in session.earlier}
+    return bool(boots - {trace.begun.boot})
 
 
 def _facts(cell: Cell, facts: Sequence[RunFacts]) -> RunFacts:

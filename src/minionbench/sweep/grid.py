@@ -13,6 +13,7 @@ import msgspec
 
 from minionbench.deployments.deployment import Deployment
 from minionbench.deployments.single import Local, Remote
+from minionbench.embedding_first import check_embedders
 from minionbench.engines.families import LocalQuant
 from minionbench.engines.providers import providers
 from minionbench.engines.remote import RemoteModel, check_reasoning
@@ -110,8 +111,9 @@ def grid(definition: Definition) -> Grid:
     A factor that does not apply to a deployment has one level there. What cannot be measured is
     left out, with the reason.
 
-    Raises UsageError where no cell is left.
+    Raises UsageError where no cell is left, and for an embedding model that runs elsewhere.
     """
+    check_embedders(one for deployment in definition.deployments for one in _members(deployment))
     workloads = [_DrawnOnce(workload) for workload in definition.workloads]
     names = _Names(definition)
     candidates: list[Candidate] = []

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from minionbench.clock import utc_now
+from minionbench.clock import ClockAnchor, utc_now
 from minionbench.engines.families import LocalQuant
 from minionbench.engines.remote import RemoteModel
 from minionbench.errors import UsageError
@@ -30,6 +30,7 @@ from minionbench.store import (
     SWEEP_PLAN,
     TRACES,
     RunFolder,
+    boot_id,
     is_running,
     read_facts,
     read_journal,
@@ -185,16 +186,28 @@ def run_sweep(
 
 
 def latest_unfinished(documents: Path) -> str:
-    """Id of the latest sweep that has sessions left which were not measured.
+    """Id of the latest sweep that has sessions left which were not measured, or no document of all.
 
     Raises UsageError where there is none.
     """
     for path in sorted((documents.absolute() / DATA).glob(f"*/{SWEEP_PLAN}"), reverse=True):
         if not is_running(path.parent):
             plan = read_sweep_plan(path.parent)
-            if _left(plan, read_sessions(path.parent)):
+            document = documents.absolute() / f"{path.parent.name}.json"
+            if _left(plan, read_sessions(path.parent)) or not _is_written(document):
                 return path.parent.name
     raise UsageError(f"No sweep in {documents} was interrupted: there is nothing to resume.")
+
+
+def _is_written(document: Path) -> bool:
+    """Whether a sweep's document is there and of the whole of it.
+
+    A sweep may be killed when all is measured, and the document is not written yet.
+    """
+    try:
+        return BenchmarkRun.load(document).metadata.finished is True
+    except UsageError:
+        return False
 
 
 def _plan(
@@ -257,7 +270,7 @@ def _measure(
     left = _left(plan, sessions)
     notes: list[str] = []
     if resumed:
-        if not left:
+        if not left and _is_written(folder.document_path):
             raise UsageError(f"Run {folder.run_id} is complete: there is nothing left to measure.")
         notes.append(
             f"Resumed at {utc_now().isoformat(timespec='seconds')}, with "
@@ -330,13 +343,21 @@ def _sessions(
             now = msgspec.structs.replace(cell, session=repeat)
             bench.observer.left_out(now.total, now.total * now.calls)
             continue
-        begun = Session(place=place, repeat=repeat, started=utc_now().isoformat(timespec="seconds"))
+        before, kept = sessions.get((place, repeat)), earlier.get((cell.cell_id, repeat), ())
+        begun = Session(
+            place=place,
+            repeat=repeat,
+            started=utc_now().isoformat(timespec="seconds"),
+            clock=ClockAnchor.now(),
+            boot=boot_id(),
+            earlier=() if before is None else before.again(kept),
+        )
         session = run_session(
             bench._replace(observer=_Numbered(bench.observer, f"{number}/{len(left)} ")),
             candidate,
             cell,
             begun,
-            earlier.get((cell.cell_id, repeat), ()),
+            kept,
         )
         sessions[place, repeat] = session
         if _thrown(bench.stop):

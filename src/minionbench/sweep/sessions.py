@@ -8,12 +8,14 @@ from typing import Any
 
 import msgspec
 
+from minionbench.clock import ClockAnchor
 from minionbench.engines.engine import EngineFacts
 from minionbench.errors import SchemaError, SetupError
 from minionbench.exchange import Side
 from minionbench.measuring import NOT_OURS, Cell, Measured
 from minionbench.meters.memory import MemoryReading
 from minionbench.meters.vram import VramReading
+from minionbench.prices import OwnClock
 from minionbench.records import RequestRecord
 from minionbench.run_plan import PlannedCandidate
 from minionbench.schema.part import REFUSALS
@@ -26,6 +28,14 @@ _KEPT_ELSEWHERE = ("cell", "records")
 """Fields of what was measured that are in the plan and in the journal."""
 
 
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """Records that an earlier attempt at a session has left, with the clock of their instants."""
+
+    indexes: tuple[int, ...]
+    clock: ClockAnchor
+    boot: str | None = None
+
+
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """One repeat of one cell on engines of its own: begun, failed, or measured."""
 
@@ -34,6 +44,12 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     repeat: int
     started: str
     """ISO 8601, UTC."""
+    clock: ClockAnchor | None = None
+    """By which its records' instants have a date and an hour; None in those of old."""
+    boot: str | None = None
+    """Which start of the machine that clock counts from; None where that is not known."""
+    earlier: tuple[Part, ...] = ()
+    """Records that are not its own but of attempts before it."""
     start_s: float | None = None
     """Until the engines were ready; None where they never were."""
     engines: dict[Side, EngineFacts] = {}
@@ -43,6 +59,24 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """Why it could not be measured; None for one that was, or has only begun."""
     measured: dict[str, Any] | None = None
     """What was measured beside the records, as plain values; None where nothing was."""
+
+    @property
+    def clocks(self) -> tuple[OwnClock, ...]:
+        """Those of its records, those that it has taken over included."""
+        parts = [
+            OwnClock(repeat=self.repeat, indexes=part.indexes, clock=part.clock)
+            for part in self.earlier
+        ]
+        own = [] if self.clock is None else [OwnClock(repeat=self.repeat, clock=self.clock)]
+        return (*parts, *own)
+
+    def again(self, records: Sequence[RequestRecord]) -> tuple[Part, ...]:
+        """What an attempt after this one takes over: these records of it and of those before."""
+        known = {index for part in self.earlier for index in part.indexes}
+        own = tuple(record.index for record in records if record.index not in known)
+        if self.clock is None or not own:
+            return self.earlier
+        return (*self.earlier, Part(indexes=own, clock=self.clock, boot=self.boot))
 
     def with_measured(self, measured: Measured) -> Session:
         """The session when it has ended."""

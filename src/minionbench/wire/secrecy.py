@@ -15,9 +15,10 @@ _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password", re.IGNOREC
 
 _LOOKS_LIKE_KEY = re.compile(
     r"(?i:\bbearer\s+)\S{8,}"
-    r"|(?<![A-Za-z0-9])sk-[\w-]{16,}"
-    r"|(?<![A-Za-z0-9])(?:pk|rk|xai|nvapi|glpat)-\w{20,}"
-    r"|(?<![A-Za-z0-9])(?:gh[a-z]|github_pat|hf|gsk|r8|pplx|sk_live|sk_test)_[A-Za-z0-9_]{20,}"
+    r"|(?<![A-Za-z0-9])sk-(?:\w+-)*\w{16,}"
+    r"|(?<![A-Za-z0-9])(?:pk|rk)-[A-Za-z0-9]{20,}"
+    r"|(?<![A-Za-z0-9])(?:xai|nvapi|glpat)-\w{20,}"
+    r"|(?<![A-Za-z0-9])(?:gh[a-z]|github_pat|hf|gsk|r8|pplx|sk_live|sk_test)_[A-Za-z0-9]{20,}"
     r"|(?<![A-Za-z0-9])AIza[\w-]{30,}"
     r"|(?<![A-Za-z0-9])A[KS]IA[A-Z0-9]{16}"
     r"|\beyJ[\w-]{6,}\.[\w-]+\.[\w-]*"

@@ -11,8 +11,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from minionbench.errors import SetupError, UsageError
 from minionbench.workloads.jsonl import LARGEST_BYTES, shown
@@ -27,6 +29,10 @@ INSTALL = "pip install 'minionbench[hub]'"
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _LICENCE = re.compile(r"[A-Za-z0-9][\w.+-]{0,60}", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_PORTS = {"http": 80, "https": 443}
+_HEADERS_OF_PATHS = ("x-repo-commit", "x-linked-etag", "etag")
+"""What the hub says that its client makes names of files of."""
+_PLAIN = re.compile(r'(?:W/)?"?[A-Za-z0-9][\w.+=:-]{0,200}"?', re.ASCII)
 
 
 class HubFile(NamedTuple):
@@ -206,6 +212,8 @@ class _Hub:
         scheme, mark, place = str(constants.ENDPOINT).partition("://")
         self.endpoint = scheme + mark + place.rpartition("@")[2]
         """Where the hub is, without a user name."""
+        there = urlsplit(self.endpoint)
+        self._origin = there.scheme, there.hostname, there.port or _PORTS.get(there.scheme)
         if download and constants.HF_HUB_OFFLINE:
             raise UsageError(
                 "HF_HUB_OFFLINE is set, so nothing is downloaded: unset it, or leave out --download"
@@ -233,13 +241,16 @@ class _Hub:
         errors = self._client.errors
         name = f"{wanted.repository} at {wanted.revision}"
         try:
-            about = self._get(wanted, file, dry_run=True)
-            if about.file_size is not None and about.file_size > LARGEST_BYTES:
-                raise UsageError(
-                    f"{file} of {name} has {about.file_size:,} bytes; the largest data set that is "
-                    f"read has {LARGEST_BYTES:,}"
-                )
-            return Path(self._get(wanted, file))
+            with self._watched(wanted):
+                about = self._get(wanted, file, dry_run=True)
+                if not needed and (about.file_size or 0) > LARGEST_CARD_BYTES:
+                    return None
+                if about.file_size is not None and about.file_size > LARGEST_BYTES:
+                    raise UsageError(
+                        f"{file} of {name} has {about.file_size:,} bytes; the largest data set "
+                        f"that is read has {LARGEST_BYTES:,}"
+                    )
+                return Path(self._get(wanted, file))
         except errors.RevisionNotFoundError as error:
             problem: Exception = UsageError(
                 f"{wanted.repository} has no revision {wanted.revision}"
@@ -263,12 +274,47 @@ class _Hub:
             else:
                 problem = UsageError(f"{name} has no file {file}")
             cause = error
-        except (errors.HTTPError, errors.XetDownloadError, OSError) as error:
+        except (errors.HTTPError, errors.XetDownloadError, OSError, ValueError) as error:
+            # ValueError: headers that its client cannot make sense of.
             problem = self._unreachable(wanted, error)
             cause = error
         if not needed:
             return None
         raise problem from cause
+
+    @contextmanager
+    def _watched(self, wanted: HubFile) -> Iterator[None]:
+        """While it lasts, the client shows its token to the hub alone, and no answer leads it to
+        write outside of its cache or to fetch more than was announced."""
+
+        def of_the_hub(url: Any) -> bool:
+            return (url.scheme, url.host, url.port or _PORTS.get(url.scheme)) == self._origin
+
+        def asks(request: Any) -> None:
+            if not of_the_hub(request.url):
+                request.headers.pop("authorization", None)
+
+        def answers(response: Any) -> None:
+            headers = response.headers
+            if of_the_hub(response.request.url):
+                for name in _HEADERS_OF_PATHS:
+                    if name in headers and not _PLAIN.fullmatch(headers[name]):
+                        raise self._odd(wanted, f"its {name} is no plain name")
+            length = headers.get("content-length", "")
+            sent = int(length) if length.isdecimal() else 0
+            if response.request.method == "GET" and sent > LARGEST_BYTES:
+                raise self._odd(wanted, f"it sends {sent:,} bytes")
+
+        session = self._client.get_session()
+        before = session.event_hooks
+        session.event_hooks = {
+            "request": [*before.get("request", ()), asks],
+            "response": [*before.get("response", ()), answers],
+        }
+        try:
+            yield
+        finally:
+            session.event_hooks = before
 
     def _get(self, wanted: HubFile, file: str, **how: Any) -> Any:
         return self._client.hf_hub_download(
@@ -278,6 +324,12 @@ class _Hub:
             revision=wanted.revision,
             library_name="minionbench",
             **how,
+        )
+
+    def _odd(self, wanted: HubFile, why: str) -> SetupError:
+        return SetupError(
+            f"{wanted.repository} is not fetched from {self.endpoint}: {why}. Check HF_ENDPOINT, "
+            "or bring a copy with --dataset PATH"
         )
 
     def _unreachable(self, wanted: HubFile, error: Exception) -> SetupError:

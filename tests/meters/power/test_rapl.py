@@ -192,6 +192,21 @@ def test_one_socket_that_may_not_be_read_leaves_the_sum_unknown(
     assert "Permission denied" in str(value.error_message)
 
 
+def test_a_socket_whose_counter_stands_at_0_beside_others_leaves_the_sum_unknown(
+    tree: Powercap, clock: ScriptedClock
+) -> None:
+    tree.zone("intel-rapl:0", "package-0", TEN)
+    tree.zone("intel-rapl:1", "package-1", Curve([0.0]), begin=0)
+    found = find(tree)
+    assert "package-1 tells nothing: its counter stands at 0" in str(found.note)
+    facts = recorded(meter_of(found), tree, clock, 4_000)
+    # Shorter than the time after which a counter is said to stand still.
+    request = [record(sent=1_000, events=[2_000, 3_000])]
+    value = energy_metrics(Trace.of(facts), request, cell="cell", streams=1)[ENERGY]
+    assert value.status == "error"
+    assert "stands at 0" in str(value.error_message)
+
+
 def test_a_machine_without_the_tree_says_so(tmp_path: Path) -> None:
     for root in (tmp_path / "nowhere", tmp_path):
         (found,) = rapl.find(PowerSettings(powercap=root))

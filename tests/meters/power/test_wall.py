@@ -78,6 +78,34 @@ def test_a_line_that_is_no_reading_is_never_a_number(tmp_path: Path) -> None:
     meter.close()
 
 
+def test_what_a_line_held_is_told_to_whoever_opens_the_meter_and_never_kept(
+    tmp_path: Path,
+) -> None:
+    meter = opened(tmp_path, READY + "print('hello hunter2', flush=True)\ntime.sleep(60)\n")
+    (look,) = until(meter, lambda seen: len(seen) == 1)
+    assert look.why == 'a line is no reading (lines like {"watts": 87.3})'
+    meter.close()
+    with pytest.raises(MeterError, match="hello hunter2"):
+        opened(tmp_path, "print('hello hunter2', flush=True)\n")
+
+
+def test_a_meter_that_tells_milliwatts_is_refused_before_anything_is_measured(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(MeterError, match="tells 87,300 W, which is no power of a machine"):
+        opened(tmp_path, "print('{\"watts\": 87300}', flush=True)\n")
+
+
+def test_of_lines_that_were_kept_back_the_last_one_counts(tmp_path: Path) -> None:
+    late = r"""'{"watts": 41}\n{"watts": 42}\n{"watts": 43}\n'"""
+    code = READY + f"out.write({late}); out.flush(); time.sleep(60)\n"
+    meter = opened(tmp_path, code)
+    first, second, last = until(meter, lambda seen: len(seen) > 2)
+    assert first.why == second.why == wall.KEPT_BACK
+    assert last.value == 43_000
+    meter.close()
+
+
 def test_a_program_that_dies_says_how_and_what_its_last_words_were(tmp_path: Path) -> None:
     meter = opened(tmp_path, READY + "time.sleep(.05); sys.exit('the socket is gone')\n")
     looks = until(meter, lambda seen: any(look.value is None for look in seen))
@@ -123,6 +151,7 @@ def test_a_program_that_gives_no_first_reading_ends_the_run_before_it_begins(
         ("/nowhere/meter --fast", "cannot be started: No such file"),
         ("'", "is no command"),
         ("   ", "names no program"),
+        ("cat plug | jq .", 'give it to one, as --meter-command "sh -c'),
     ],
 )
 def test_what_is_no_command_is_said_to_be_none(given: str, said: str) -> None:
@@ -185,6 +214,33 @@ def test_a_file_is_read_from_where_it_ends(tmp_path: Path) -> None:
     assert look.value is None
     assert "no reading" in str(look.why)
     meter.close()
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        (lambda path: path.unlink(), "its file is gone: No such file or directory"),
+        (lambda path: path.rename(path.with_suffix(".1")), "its file is gone"),
+        (lambda path: rotated(path), "its file was replaced by another one"),
+        (lambda path: path.write_text(""), "its file was cut off"),
+    ],
+)
+def test_a_file_that_is_taken_away_or_rotated_says_so(
+    what: Callable[[Path], object], said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "watts.jsonl"
+    path.write_text('{"watts": 40}\n')
+    meter = wall.FileMeter(path)
+    assert meter.look() == ()
+    what(path)
+    (look,) = meter.look()
+    assert look.value is None and said in str(look.why)
+    meter.close()
+
+
+def rotated(path: Path) -> None:
+    path.rename(path.with_suffix(".1"))
+    path.write_text('{"watts": 41}\n')
 
 
 def test_a_file_that_nobody_writes_to_is_not_taken(

@@ -67,6 +67,7 @@ def find(wanted: PowerSettings) -> tuple[Found, ...]:
     kept: list[Zone] = []
     notes: list[str] = []
     refusals: list[OSError] = []
+    silent: list[Zone] = []
     packages = 0
     for zone in zones:
         try:
@@ -76,6 +77,10 @@ def find(wanted: PowerSettings) -> tuple[Found, ...]:
         except (OSError, ValueError) as error:
             notes.append(f"{zone.name} cannot be read: {_why(error)}")
         else:
+            if value == 0 and zone.scope == "package":
+                # Where another one counts, it has a stream, which says so at every look.
+                silent.append(zone)
+                continue
             if value == 0:
                 notes.append(f"{zone.name} is left out: {STANDS_AT_ZERO}")
                 continue
@@ -85,6 +90,8 @@ def find(wanted: PowerSettings) -> tuple[Found, ...]:
         # It has a stream all the same, which says at every look why it shows nothing.
         if zone.scope in _COUNTED:
             kept.append(zone)
+    notes += [f"{zone.name} tells nothing: {STANDS_AT_ZERO}" for zone in silent]
+    kept = [zone for zone in zones if zone in kept or zone in silent]
     if not packages:
         if refusals:
             return (_unavailable(ONLY_ROOT, _remedy(root)),)
@@ -124,6 +131,8 @@ class RaplMeter:
             why: str | None = None
             try:
                 value = zone.read()
+                if value == 0 and zone.scope in _COUNTED:
+                    value, why = None, f"{STANDS_AT_ZERO}: {zone.counter}"
             except (OSError, ValueError) as error:
                 why = f"its counter {zone.counter} cannot be read: {_why(error)}"
             looks.append(Look(stream.stream_id, monotonic_ns(), value, why))

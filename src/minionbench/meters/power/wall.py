@@ -7,7 +7,9 @@ its first reading within some seconds. Instead of being started here it may appe
 file, of which those that come after the beginning are read.
 
 A line that is no reading, an end of the program and a silence are told in place of a value; none
-of them is ever taken for a reading.
+of them is ever taken for a reading. Of lines that come at once, since the program kept them back,
+the last one counts: when the others were taken nobody knows. What a line held is told when the
+meter is opened, and never kept: a program may well print a password.
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ import msgspec
 from minionbench.clock import monotonic_ns, sleep_s
 from minionbench.errors import MeterError
 from minionbench.meters.power.meter import Found, PowerSettings
+from minionbench.metrics.meter_reading import MOST_PLAUSIBLE_W
 from minionbench.traces import Look, Stream
-from minionbench.units import NS_PER_S, duration, seconds
+from minionbench.units import NS_PER_MS, NS_PER_S, duration, seconds, significant
 
 COMMAND_NAME = "wall meter (--meter-command)"
 FILE_NAME = "wall meter (--meter-file)"
@@ -42,11 +45,15 @@ FIRST_READING_NS = 10 * NS_PER_S
 SILENCE_NS = 3 * NS_PER_S
 """After which a meter is said to be silent."""
 TERMINATE_S = 2.0
-MOST_WATTS = 1_000_000
+AT_ONCE_NS = 5 * NS_PER_MS
+"""Two lines that are no farther apart were written together."""
 LONGEST_LINE = 4_096
 STEP_S = 0.02
 FORM = 'lines like {"watts": 87.3}'
+KEPT_BACK = "another reading came at once, and counts: the program has to flush each line"
 _PR_SET_PDEATHSIG = 1
+_PIPES = frozenset(("|", "||", "&&", "&", ">", ">>", "<", "2>&1"))
+"""Words that only a shell understands."""
 
 
 class _Line(msgspec.Struct):
@@ -84,9 +91,10 @@ def watts_of(line: bytes) -> float | str:
     try:
         watts = _decode(line).watts
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return f"a line is no reading ({FORM}): {_shown(line)}"
-    if not math.isfinite(watts) or not 0 < watts <= MOST_WATTS:
-        return f"a line tells no power of a machine that runs: {_shown(line)}"
+        return f"a line is no reading ({FORM})"
+    if not 0 < watts <= MOST_PLAUSIBLE_W:
+        said = significant(watts) if math.isfinite(watts) else str(watts)
+        return f"a line tells {said} W, which is no power of a machine that runs"
     return watts
 
 
@@ -119,7 +127,8 @@ class WallMeter:
         if self.closed:
             return ()
         self._gather()
-        looks = []
+        looks: list[Look] = []
+        last: int | None = None
         while self._came:
             at_ns, line = self._came.popleft()
             self._heard_ns = at_ns
@@ -127,6 +136,9 @@ class WallMeter:
             if isinstance(watts, str):
                 looks.append(Look(STREAM_ID, at_ns, None, watts))
             else:
+                if last is not None and at_ns - looks[last].at_ns <= AT_ONCE_NS:
+                    looks[last] = Look(STREAM_ID, looks[last].at_ns, None, KEPT_BACK)
+                last = len(looks)
                 looks.append(Look(STREAM_ID, at_ns, max(1, round(watts * 1_000))))
         if not looks:
             looks = self._complaint(monotonic_ns())
@@ -149,7 +161,7 @@ class WallMeter:
                 if not isinstance(watts, str):
                     self._heard_ns = monotonic_ns()
                     return
-                refused = watts
+                refused = f"{watts}: {_shown(line)}"
             late = monotonic_ns() >= until_ns
             if ended is not None or late:
                 said = ended or f"it gave no reading within {duration(seconds(FIRST_READING_NS))}"
@@ -196,9 +208,14 @@ class CommandMeter(WallMeter):
         try:
             words = shlex.split(command)
         except ValueError as error:
-            raise MeterError(f"--meter-command {command!r} is no command: {error}") from error
+            raise MeterError(f"--meter-command is no command: {error}") from error
         if not words:
             raise MeterError("--meter-command names no program")
+        if _PIPES.intersection(words):
+            raise MeterError(
+                "--meter-command is started without a shell, which alone knows what | and > mean: "
+                "give it to one, as --meter-command \"sh -c '… | …'\""
+            )
         # Its arguments may hold a password of the meter's.
         super().__init__(f"the command {Path(words[0]).name}")
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the meter
@@ -286,6 +303,7 @@ class FileMeter(WallMeter):
         Raises MeterError when it cannot be opened.
         """
         super().__init__(f"the file {path.name}")
+        self._path = path
         try:
             self._file = path.open("rb")
             self._file.seek(0, os.SEEK_END)
@@ -295,6 +313,19 @@ class FileMeter(WallMeter):
                 "writes it first"
             ) from error
         self._begun = b""
+
+    def ended(self) -> str | None:
+        """What became of the file, where nothing is added to it any more; None while it is there.
+
+        Whoever rotates it has the readings go to another one, of which nobody knows where it began.
+        """
+        try:
+            there, here = self._path.stat(), os.fstat(self._file.fileno())
+        except OSError as error:
+            return f"its file is gone: {error.strerror}"
+        if not os.path.samestat(there, here):
+            return "its file was replaced by another one"
+        return "its file was cut off" if here.st_size < self._file.tell() else None
 
     def close(self) -> None:
         """Closes the file."""
