@@ -140,7 +140,10 @@ def engine_settings(
         protocol_name(deployment) == "minions" for deployment in deployments.values()
     )
     slots = settings.load.concurrency * (JOB_SLOTS if jobs else 1)
-    return msgspec.structs.replace(engine, slots=min(slots, MAX_SLOTS) if jobs else slots)
+    if slots > MAX_SLOTS and not jobs and not model.embedded:
+        # How much it does at once is the server's own affair: nothing is to be held back here.
+        return engine
+    return msgspec.structs.replace(engine, slots=min(slots, MAX_SLOTS))
 
 
 def charges_of(

@@ -129,3 +129,21 @@ def test_an_open_loop_goes_from_the_flags_to_the_document(
         planned = sorted(record.planned_ns for record in measured if record.repeat == repeat)
         offsets = load.offsets_ns(30, repeat)
         assert [at - planned[0] for at in planned] == [at - offsets[0] for at in offsets]
+
+
+def test_a_server_may_be_asked_by_more_streams_than_an_engine_of_ours_can_hold(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with Simulator(SimulatorSettings(answer_tokens=1)) as simulator:
+        call(
+            capsys,
+            *("run", "-w", "decode", "-u", f"{simulator.base_url}/v1", "-o", str(tmp_path)),
+            *("--request-rate", "inf", "-n", "257", "--repeats", "1", "--warmup", "0"),
+            *("--input-tokens", "250", "--no-meters", "--no-text"),
+        )
+    (path,) = tmp_path.glob("benchmark_*.json")
+    (candidate,) = BenchmarkRun.load(path).candidates
+    (cell,) = candidate.cells
+    assert cell.load.concurrency == 257
+    assert cell.records is not None and cell.records.rows == 257
+    assert cell.metrics["total_latency_s"].metadata["failed"] == 0

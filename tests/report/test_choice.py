@@ -31,8 +31,8 @@ def test_the_best_beyond_the_intervals_is_chosen_and_those_dominated_are_not_on_
     assert [one.on_front for one in group.ranked] == [True, False]
     assert words(group) == (
         "Choose fast: right answers 50.0 % (47.5–52.5), total latency 0.500 s (0.475–0.525). "
-        "It is ahead of the other one beyond the intervals, slow with right answers 50.0 % and total "
-        "latency 2.00 s."
+        "It is ahead of the other one beyond the intervals, slow with right answers 50.0 % and "
+        "total latency 2.00 s."
     )
     assert "cost (not measured) and energy (not measured)" in rule(group)
 

@@ -23,6 +23,7 @@ from minionbench.report.charts.scene import Scene, scene
 from minionbench.report.charts.timeline import Clock
 from minionbench.report.drawing import fit_to_draw
 from minionbench.report.figure import NARROW, WIDE, Figure
+from minionbench.report.palette import light
 from minionbench.report.reading import CallTime, Drawn, material
 from minionbench.schema import BenchmarkRun, MetricResult
 from minionbench.traces import Begun, Look, Mark, Stream
@@ -78,6 +79,12 @@ def test_of_many_options_the_best_of_each_workload_are_drawn_and_all_are_listed(
     assert len(figure.table.rows) == 48
     assert "Drawn are 30 of 48 options" in figure.method
     assert drawn(figure)
+
+
+def test_what_grey_means_is_said_where_there_is_some() -> None:
+    (one,) = intervals.figures(seen(run(candidate("a", cell("a", total_latency_s=1.0)))))
+    (many,) = intervals.figures(seen(sweep()))
+    assert "Grey" not in one.method and "Grey" in many.method
 
 
 def test_a_distribution_has_failures_in_its_denominator(tmp_path: Path) -> None:
@@ -160,6 +167,15 @@ def test_the_front_leaves_out_who_is_dominated() -> None:
     assert drawn(figure)
 
 
+def test_what_is_named_lies_above_the_rest_and_the_best_on_top() -> None:
+    (front,) = crossed.fronts(seen(sweep()))
+    panels = [panel for row in front.draw(WIDE)["vconcat"] for panel in row["hconcat"]]
+    assert panels
+    for panel in panels:
+        rest = [row["colour"] == light("rest") for row in panel["data"]["values"]]
+        assert rest == sorted(rest, reverse=True) and not rest[-1]
+
+
 def test_the_heat_map_marks_what_is_not_valid_and_what_failed() -> None:
     (figure,) = heat.figures(seen(sweep()))
     data = drawn(figure)
@@ -216,6 +232,19 @@ def test_power_and_memory_are_drawn_with_their_phases(tmp_path: Path) -> None:
     assert [row["phase"] for row in rows(power)] == ["idle", "measured"]
     assert [row["most, W"] for row in rows(power)] == ["20.0", "20.0"]
     assert drawn(power) and drawn(memory)
+
+
+@pytest.mark.parametrize("covers", ["processors", "processors (modelled)"])
+def test_what_is_modelled_is_called_so_once(tmp_path: Path, covers: str) -> None:
+    trace = [
+        Begun(at_ns=0, utc="2026-11-21T20:11:00+00:00"),
+        Stream("p", "energy", "uJ", covers, "package", basis="modelled", method="tdp"),
+        *(Look("p", k * NS_PER_S // 10, 2_000_000 * k) for k in range(200)),
+        Mark("measured", ("a",), 0, 0, 19 * NS_PER_S),
+    ]
+    path = with_records(tmp_path, run(candidate("a", cell("a"))), {"a": requests([9] * 3)}, trace)
+    (power,) = metered.figures(seen(BenchmarkRun.load(path), path))
+    assert "processors (modelled) at most 20.0 W" in power.finding
 
 
 def test_an_axis_begins_at_zero_unless_values_span_a_decade() -> None:

@@ -163,7 +163,7 @@ def test_a_metric_without_weight_and_gate_may_be_missing() -> None:
 
 def test_a_metric_that_only_the_cells_have_is_missing_and_said_to_be_there() -> None:
     by_ttft = Criteria(weights={"ttft_s": 1.0})
-    one = made("a", cells=["valid"])
+    one = made("a", cells=["valid"], cove_pass_rate=50.0)
     with_cell = one.but(cells=tuple(cell.but(metrics={"ttft_s": near(0.1)}) for cell in one.cells))
     selection = chosen(with_cell, made("b"), criteria=by_ttft)
     assert "only its cells have it (a.0)" in reasons(selection, "a")

@@ -26,7 +26,7 @@ import msgspec
 from minionbench.engines.engine import Engine
 from minionbench.engines.probe import Conversation
 from minionbench.errors import SetupError
-from minionbench.metrics.value import MetricValue, error, ok, skipped
+from minionbench.metrics.value import MetricValue, ok, skipped
 from minionbench.schema.atomic import write_atomically
 from minionbench.stats import LEVEL
 from minionbench.transport.http import Url
@@ -46,7 +46,6 @@ LEAST = -103.0
 """Log-probability of what a 32-bit float has no room for; the engine writes its lowest number."""
 HEAD_BYTES = 8
 """Of a file, before its head, telling how long that is."""
-TOO_LARGE = "it is larger than a number can be: the model's weights may be damaged"
 NOTHING = 1e-9
 """Probability that is left to the tokens not listed, below which it is rounding."""
 ENOUGH = 0.9999
@@ -310,10 +309,7 @@ def perplexity_of(scored: Likelihoods, seed: int) -> MetricValue:
     ]
     if not sums:
         return skipped("perplexity", "no token was scored")
-    try:
-        point, low, high = map(math.exp, _ratio(sums, seed))
-    except OverflowError:
-        return error("perplexity", TOO_LARGE)
+    point, low, high = (math.exp(value) for value in _ratio(sums, seed))
     nats, letters = math.fsum(s for s, _ in sums), sum(p.bytes for p in scored.passages)
     return ok(
         "perplexity",
@@ -396,10 +392,7 @@ def _divergence(base: Position, other: Position) -> tuple[float, bool]:
 
 def _perplexity_ratio(paired: Sequence[tuple[float, int]], seed: int) -> dict[str, Any]:
     """The candidate's perplexity by its base's, token by token, so that the texts cancel out."""
-    try:
-        point, low, high = map(math.exp, _ratio(paired, seed))
-    except OverflowError:
-        return {"value": None, "reason": TOO_LARGE}
+    point, low, high = (math.exp(value) for value in _ratio(paired, seed))
     return {"value": point, "interval": _interval(low, high)}
 
 

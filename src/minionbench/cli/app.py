@@ -19,7 +19,7 @@ COMMANDS = {
     "compare": ("minionbench.cli.compare", "Say what changed between runs, and how surely."),
     "gate": ("minionbench.cli.gate", "Fail when something got worse than a baseline."),
     "ab": ("minionbench.cli.ab", "Measure two things in turn, and compare them."),
-    "select": ("minionbench.cli.select", "Choose the best model of a run."),
+    "select": ("minionbench.cli.select", "Choose the best model or deployment of a run."),
     "report": ("minionbench.cli.report", "Make a page of runs that opens offline."),
     "plot": ("minionbench.cli.plot", "Draw one plot of runs as SVG or PNG."),
     "import": ("minionbench.cli.import_", "Make run documents of what other programs measured."),

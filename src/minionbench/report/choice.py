@@ -170,30 +170,54 @@ def words(group: Group) -> str:
             f"clear choice: within the intervals {many} are as good, and more items would tell "
             "them apart."
         )
-    text = f"Choose {best.option.name}: {_figures(best.option, group)}."
+    text = f"Choose {_named(best.option, group)}: {_figures(best.option, group)}."
     if group.tied:
         names = listed([one.option.name for one in group.tied], 4)
         text += f" Within the intervals it is tied with {names}."
-    elif len(group.ranked) > 1:
-        count = len(group.ranked) - 1
-        text += (
-            " It is ahead of the other one beyond the intervals."
-            if count == 1
-            else f" It is ahead of all {count} others beyond the intervals."
-        )
+    elif len(group.ranked) == 2:
+        text += " It is ahead of the other one beyond the intervals"
+        text += f", {_next(group.ranked[1].option, group)}."
+    elif len(group.ranked) > 2:
+        text += f" It is ahead of all {len(group.ranked) - 1} others beyond the intervals; next is "
+        text += f"{_next(group.ranked[1].option, group)}."
     return text
+
+
+def _named(option: Option, group: Group) -> str:
+    """An option by its name, and by where it runs where that differs."""
+    kinds = {one.candidate.factors.deployment for one in group.options if one.candidate.factors}
+    factors = option.candidate.factors
+    if factors is None or len(kinds) < 2 or factors.deployment in option.name:
+        return option.name
+    return f"{option.name} ({factors.deployment})"
+
+
+def _next(option: Option, group: Group) -> str:
+    """The one that comes after the best, with its figures alone."""
+    figures = [
+        f"{title(name)} {unit_of(name, _values(name, group)).said(value)}"
+        for name in group.axes
+        if (value := option.value(name)) is not None
+    ]
+    return f"{_named(option, group)} with {listed(figures)}"
+
+
+def _values(name: str, group: Group) -> list[float | None]:
+    return [option.value(name) for option in group.options]
 
 
 def _figures(option: Option, group: Group) -> str:
     parts = []
     for name in group.axes:
-        unit = unit_of(name, [other.value(name) for other in group.options])
+        unit = unit_of(name, _values(name, group))
         parts.append(f"{title(name)} {said(option.metric(name), unit)}")
     return ", ".join(parts) or "nothing of it could be measured"
 
 
 def rule(group: Group) -> str:
-    """By what was chosen."""
+    """By what was chosen; empty where nothing was."""
+    if not group.axes:
+        return ""
     text = f"Counted, equally: {listed([title(name) for name in group.axes])}"
     text += ", on the scales of minionbench select."
     if group.silent:

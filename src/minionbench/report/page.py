@@ -17,6 +17,7 @@ from minionbench.report.reading import LONGEST_TEXT, Told
 from minionbench.report.summary import (
     belief,
     candidates,
+    circumstances,
     facts,
     heading,
     marked,
@@ -85,11 +86,15 @@ def _hash(text: str) -> str:
 
 
 def _header(scene: Scene, name: str) -> str:
-    lines = "".join(f"<div><dt>{markup(k)}</dt><dd>{markup(v)}</dd></div>" for k, v in facts(scene))
     return (
         f'<header><p class="brand">minionbench report</p><h1>{markup(name)}</h1>'
-        f"<dl>{lines}</dl></header>\n"
+        f"{_pairs(facts(scene))}</header>\n"
     )
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
+    lines = "".join(f"<div><dt>{markup(k)}</dt><dd>{markup(v)}</dd></div>" for k, v in pairs)
+    return f"<dl>{lines}</dl>" if lines else ""
 
 
 def _footer(scene: Scene) -> str:
@@ -112,7 +117,8 @@ def _sections(
     yield "summary", "Summary", _summary(scene, refused)
     for figure in figures:
         yield f"figure-{figure.key}", figure.title, _figure(figure, with_plots=with_plots)
-    yield "measured", "What was measured", table_html(candidates(scene))
+    around = _pairs(circumstances(scene))
+    yield "measured", "What was measured", table_html(candidates(scene)) + around
     yield "belief", "Why to believe it, and why not", _belief(scene)
     told = [
         (f"{option.place.name} · {option.name}", option.requests.told())
@@ -141,7 +147,7 @@ def _summary(scene: Scene, refused: str | None) -> str:
         rules = dict.fromkeys(
             rule(group) for group in chosen if len(group.options) > 1 and not group.is_repeated
         )
-        blocks += [_paragraph(text, "method") for text in rules]
+        blocks += [_paragraph(text, "method") for text in rules if text]
     for text in registry_choice(scene):
         blocks.append(_paragraph(text, "lead"))
     if not scene.read.options:
@@ -152,8 +158,11 @@ def _summary(scene: Scene, refused: str | None) -> str:
 def _choice(group: Group) -> str:
     best = group.best
     plain = best is None or len(group.options) == 1 or group.is_repeated
-    named = "" if plain or best is None else best.option.name
-    return f"<li><b>{markup(group.name)}</b> {marked(markup(words(group)), markup(named))}</li>"
+    text = markup(words(group))
+    if not plain and best is not None:
+        cell = markup(shortened(best.option.cell.cell_id, 120))
+        text = f"{marked(text, markup(best.option.name))} <small>Cell: {cell}</small>"
+    return f"<li><b>{markup(group.name)}</b> {text}</li>"
 
 
 def _paragraph(text: str, kind: str) -> str:
@@ -175,6 +184,8 @@ def _figure(figure: Figure, *, with_plots: bool) -> str:
 
 def _belief(scene: Scene) -> str:
     rows = reasons(scene)
+    if not scene.read.options:
+        return _paragraph("No cell was measured, so that there was nothing to check.", "lead")
     if not rows:
         return _paragraph("Every rule that could be checked found nothing wrong.", "lead")
     columns = tuple(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,18 +14,24 @@ from minionbench.report.measures import why_absent
 from minionbench.report.table import Column, Table, count_item, number_item, text_item
 from minionbench.report.text import ABSENT, in_one_line, listed, number, sentence, shortened
 from minionbench.schema import BenchmarkRun
-from minionbench.select import choose
+from minionbench.select import choose, holds_deployments
 from minionbench.units import number_of
 
 REGISTRY_METRICS = ("cove_pass_rate", "retrieval_score")
 """What only the registry benchmark measures."""
 MOST_REASONS = 200
+MOST_NAMED = 4
+"""Candidates that the heading names; more are counted."""
 
 
 def heading(scene: Scene) -> str:
     """What the report is about, in a line."""
     names = list(dict.fromkeys(name for of_run in scene.read.names for name in of_run))
+    places = {option.cell.workload.name for option in scene.read.options}
     about = listed(names, 3) if names else "no candidates"
+    if len(names) > MOST_NAMED:
+        about = f"{len(names)} options"
+        about += f" in {number_of(len(places), 'workload')}" if places else ""
     many = len(scene.read.runs)
     return (
         shortened(about, 110) if many == 1 else f"{number_of(many, 'run')}: {shortened(about, 100)}"
@@ -32,14 +39,11 @@ def heading(scene: Scene) -> str:
 
 
 def facts(scene: Scene) -> Iterator[tuple[str, str]]:
-    """What a reader should know of the runs, as pairs."""
+    """What a reader should know first of the runs, as pairs."""
     runs = scene.read.runs
     ids = [run.metadata.run_id for run in runs]
     yield ("run" if len(runs) == 1 else "runs"), listed(ids, 6)
     yield "measured", listed(list(dict.fromkeys(map(_when, runs))), 6)
-    machines = list(dict.fromkeys(filter(None, map(_machine, runs))))
-    if machines:
-        yield "machine", listed(machines, 4)
     cells = scene.read.options
     read = [option.requests for option in cells if option.requests is not None]
     counted = f"{number_of(len(cells), 'cell')}"
@@ -49,6 +53,14 @@ def facts(scene: Scene) -> Iterator[tuple[str, str]]:
         counted += f", {number_of(total, 'measured request')}"
         counted += f", {failed:,} of them failed" if failed else ", none of them failed"
     yield "content", counted
+
+
+def circumstances(scene: Scene) -> Iterator[tuple[str, str]]:
+    """Where and how the runs were made, as pairs."""
+    runs = scene.read.runs
+    machines = list(dict.fromkeys(filter(None, map(_machine, runs))))
+    if machines:
+        yield "machine", listed(machines, 4)
     commands = list(dict.fromkeys(shortened(run.metadata.command_line, 300) for run in runs))
     if any(commands):
         yield "command", listed(commands, 3)
@@ -105,7 +117,14 @@ def belief(scene: Scene) -> tuple[str, str]:
     )
     why = listed([rule for rule, _ in rules.most_common()], 4)
     tone = "bad" if counts["invalid"] else "doubt"
-    return tone, f"{sentence(listed(said))} ({why}); see below what to do about it.{cut}"
+    care = []
+    if counts["invalid"]:
+        care.append(f"Invalid figures are not to be used{', and are never chosen' * (many > 1)}.")
+    if counts["suspect"]:
+        part = "; they take part in the choice" * (many > 1)
+        care.append(f"Suspect figures are to be taken with care{part}.")
+    text = f"{sentence(listed(said))} ({why}); see below what to do about it. {' '.join(care)}"
+    return tone, f"{text}{cut}"
 
 
 def overall(scene: Scene) -> str:
@@ -115,6 +134,11 @@ def overall(scene: Scene) -> str:
         return ""
     best = Counter(group.ranked[0].option.name for group in held)
     (name, times), *others = best.most_common()
+    if times == 1:
+        return (
+            "Which option is best depends on the workload: none has the highest score in more "
+            f"than one of {len(held)}."
+        )
     close = sum(
         name in {one.option.name for one in (group.ranked[0], *group.tied)} for group in held
     )
@@ -136,7 +160,7 @@ def registry_choice(scene: Scene) -> Iterator[str]:
             for candidate in run.candidates
             for metric in (candidate.metrics.get(name) for name in REGISTRY_METRICS)
         )
-        if not measured or len(run.candidates) < 2:
+        if not measured or len(run.candidates) < 2 or holds_deployments(run):
             continue
         try:
             selection = choose(run)
@@ -156,8 +180,11 @@ def registry_choice(scene: Scene) -> Iterator[str]:
 
 
 def marked(text: str, name: str) -> str:
-    """HTML in which the first occurrence of a name (HTML as well) is set off."""
-    return text.replace(name, f"<strong>{name}</strong>", 1) if name else text
+    """HTML in which a name (HTML as well) is set off, where its figures follow it."""
+    if not name:
+        return text
+    pattern = rf"(?<= ){re.escape(name)}(?=:| \()"
+    return re.sub(pattern, lambda found: f"<strong>{found[0]}</strong>", text, count=1)
 
 
 def candidates(scene: Scene) -> Table:

@@ -77,8 +77,15 @@ def write_report(
     `with_text` is whether prompts and answers are shown, `with_plots` whether figures are drawn or
     tables only.
 
-    Raises SetupError where what draws is not installed, or the file cannot be written.
+    Raises UsageError where the file is one of the runs' documents, SetupError where what draws is
+    not installed, or the file cannot be written.
     """
+    for document, _ in runs:
+        if path.resolve() == document.resolve():
+            raise UsageError(
+                f"{path} is the document of a run; the report would take its place. Name another "
+                "file with -o."
+            )
     made = scene(material(runs))
     found = comparison.compared(made)
     figures = _figures(made, found)

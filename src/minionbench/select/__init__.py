@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minionbench.select.choice import Assessment, Selection, Standing, choose
+from minionbench.select.contest import holds_deployments, is_by_cells, short_names
 from minionbench.select.criteria import (
     DEFAULT_WEIGHTS,
     Criteria,
@@ -12,6 +13,7 @@ from minionbench.select.criteria import (
     parse_references,
     parse_weights,
 )
+from minionbench.select.place import Place
 from minionbench.select.promotion import promote_choice
 from minionbench.select.scale import REFERENCES, Scale
 from minionbench.select.score import Figure, Score, Share
@@ -23,6 +25,7 @@ __all__ = [
     "Criteria",
     "Figure",
     "Gate",
+    "Place",
     "Scale",
     "Score",
     "Selection",
@@ -30,8 +33,11 @@ __all__ = [
     "Standing",
     "WorstVerdict",
     "choose",
+    "holds_deployments",
+    "is_by_cells",
     "parse_gate",
     "parse_references",
     "parse_weights",
     "promote_choice",
+    "short_names",
 ]

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-from minionbench.errors import NotComparable
+import msgspec
+
 from minionbench.schema import BenchmarkCandidate, BenchmarkRun, CellResult, MetricResult
 from minionbench.select import words
+from minionbench.select.comparable import Loads, loads_of, require_comparable
+from minionbench.select.contest import Contest, Option, contest, holds_deployments
 from minionbench.select.criteria import Criteria, Gate
+from minionbench.select.place import Place
 from minionbench.select.score import Figure, Score, figure, score
 
-RULE = "fewer MB of files (unknown last), then the version's name"
-"""How a tie at the top is broken."""
-
 _GRAVITY = {"valid": 0, "suspect": 1, "invalid": 2}
-_LARGEST_OF_CELLS = frozenset({"peak_ram_mb", "peak_vram_mb"})
-"""Metrics whose `workload` says only where the largest value was seen."""
-
-
-Loads: TypeAlias = dict[str, set[bytes]]
-"""By workload the loads, as JSON, under which any candidate was measured."""
 
 
 class Standing(StrEnum):
@@ -50,6 +44,7 @@ class Assessment(NamedTuple):
     """What is to be said of one candidate."""
 
     version: str
+    """The model's; of a deployment its name in the run, which has to tell apart more than that."""
     standing: Standing
     score: Score | None
     """None unless it came into question."""
@@ -71,6 +66,17 @@ class Selection(NamedTuple):
     """The chosen one first, then those tied with it, behind it, dominated, and out of question."""
     notes: tuple[str, ...]
     """What should be known of the run as a whole."""
+    of_deployments: bool = False
+    """Whether what is chosen among are deployments, rather than models of a registry."""
+    by_cells: bool = False
+    """Whether they were judged by their cells."""
+    parts: tuple[tuple[str, Selection], ...] = ()
+    """The choice over each workload alone, and under each load alone, where there are several."""
+
+    @property
+    def front(self) -> tuple[Assessment, ...]:
+        """Those that nobody dominates, the best first."""
+        return tuple(one for one in self.assessments if one.on_front)
 
     @property
     def chosen(self) -> Assessment | None:
@@ -85,89 +91,149 @@ class Selection(NamedTuple):
 
 
 class _Contender(NamedTuple):
-    """A candidate that comes into question."""
+    """An option that comes into question."""
 
-    candidate: BenchmarkCandidate
+    option: Option
     score: Score
     key: tuple[Any, ...]
     """Its place by the rule: smaller is better."""
 
 
 def choose(run: BenchmarkRun, criteria: Criteria | None = None) -> Selection:
-    """The best candidate of a run, and the reason for each one's place.
+    """The best option of a run, and the reason for each one's place.
 
-    A candidate comes into question when no cell's verdict is worse than the criteria allow, it
-    meets every gate, and has a value for every metric that is weighted or gated. The best one has
-    the highest score among those that no other dominates. Whoever's interval of the score reaches
-    that of the best one is tied with it, and `RULE` decides.
+    Options are the models of a registry, by their own metrics; or deployments, as in a sweep, by
+    those of their cells: a weight is shared equally by the workloads, and by the loads of each. One
+    comes into question when no cell's verdict is worse than the criteria allow, it meets every
+    gate, and has a value for every metric that is weighted or gated. The best one has the highest
+    score among those that no other dominates. Whoever's interval of the score reaches that of the
+    best one is tied with it, and a rule decides: among models `RULE_OF_MODELS`, among deployments
+    `RULE_OF_DEPLOYMENTS`.
 
-    A score depends on its candidate alone, and the choice does not depend on the order of the
+    A score depends on its option alone, and the choice does not depend on the order of the
     candidates.
 
-    Raises NotComparable when a metric that is asked for was not measured in the same way for all.
+    Raises NotComparable when a metric that is asked for was not measured in the same way for all,
+    UsageError for a workload or load that the run does not have.
     """
     criteria = criteria or Criteria()
-    whole = [gate.metric for gate in criteria.gates if gate.workload is None]
-    asked = dict.fromkeys((*criteria.shares, *whole))
-    _require_comparable(run.candidates, list(asked))
-    loads = _loads_of(run.candidates, criteria.gates)
+    whole = _choice(run, criteria)
+    if not whole.by_cells:
+        return whole
+    return whole._replace(parts=tuple(_parts(run, criteria, whole)))
+
+
+def _parts(
+    run: BenchmarkRun, criteria: Criteria, whole: Selection
+) -> Iterator[tuple[str, Selection]]:
+    """The choices over one workload, and under one load, where there are several."""
+    places = contest(run, criteria).at(None)
+    weights = criteria.weights
+    workloads = list(dict.fromkeys(place.workload for place in places))
+    for workload in workloads if len(workloads) > 1 else ():
+        own = weights
+        if weights is not None:
+            own = {n: w for n, w in weights.items() if n.rpartition(".")[0] in ("", workload)}
+            if not any(own.values()):
+                continue
+        gates = tuple(gate for gate in criteria.gates if gate.workload in (None, workload))
+        alone = msgspec.structs.replace(criteria, weights=own, workloads=(workload,), gates=gates)
+        yield workload, _choice(run, alone)
+    loads = list(dict.fromkeys(place.load for place in places))
+    for load in loads if len(loads) > 1 else ():
+        yield load, _choice(run, msgspec.structs.replace(criteria, loads=(load,)))
+
+
+def _choice(run: BenchmarkRun, criteria: Criteria) -> Selection:
+    held = contest(run, criteria)
+    asked = dict(held.places)
+    if not held.by_cells:
+        whole = [gate.metric for gate in criteria.gates if gate.workload is None]
+        asked |= {name: (name, None) for name in whole}
+    require_comparable(held.options, asked)
+    loads = loads_of(run.candidates, criteria.gates, held)
     contenders: list[_Contender] = []
     assessments: list[Assessment] = []
-    for candidate in run.candidates:
-        judged = _judged(candidate, criteria, list(asked), loads)
+    for option in held.options:
+        judged = _judged(option, held, asked, loads)
         if isinstance(judged, _Contender):
             contenders.append(judged)
         else:
             assessments.append(judged)
-    assessments += _ranked(contenders, criteria, loads)
+    assessments += _ranked(contenders, held, loads)
     assessments.sort(key=_place)
-    return Selection(run.metadata.run_id, criteria, tuple(assessments), _about(run))
+    return Selection(
+        run.metadata.run_id,
+        held.criteria,
+        tuple(assessments),
+        (*_about(run, held), *held.notes),
+        of_deployments=holds_deployments(run),
+        by_cells=held.by_cells,
+    )
 
 
 def _judged(
-    candidate: BenchmarkCandidate, criteria: Criteria, asked: Sequence[str], loads: Loads
+    option: Option,
+    held: Contest,
+    asked: Mapping[str, tuple[str, Place | None]],
+    loads: Loads,
 ) -> _Contender | Assessment:
-    """The candidate as a contender, or why it is none."""
+    """The option as a contender, or why it is none."""
+    criteria = held.criteria
     figures: dict[str, Figure] = {}
-    missing = []
-    for name in asked:
-        value = _figure(candidate.metrics, name)
-        if value is None:
-            missing.append(words.missing(name, candidate))
-        else:
+    missing: dict[str, list[str]] = {}
+    for name, (metric, place) in asked.items():
+        result = option.metric(metric, place)
+        value = None if result is None else figure(result)
+        if value is not None:
             figures[name] = value
+        elif place is None:
+            missing.setdefault(words.why_missing(name, option.candidate), []).append(name)
+        else:
+            cell = (option.at or {}).get(place)
+            missing.setdefault(words.why_missing_at(metric, place, cell), []).append(name)
     failed = []
-    for held in _held_against(candidate, criteria.gates, loads):
-        if held.figure is None:
-            if held.gate.workload is not None:
-                missing.append(words.missing_in(held.gate, held.cell))
-        elif not held.gate.holds(held.figure.value):
-            failed.append(words.fails(held.gate, held.figure, held.cell))
-    doubted = [
-        words.verdict(cell)
-        for cell in candidate.cells
-        if _GRAVITY[cell.verdict.status] > _GRAVITY[criteria.worst_verdict]
-    ]
+    for one in _held_against(option, held, loads):
+        if one.figure is None:
+            if one.place is not None:
+                why = words.why_missing_at(one.gate.metric, one.place, one.cell)
+                name = held.key(one.gate.metric, one.place)
+                if name not in (gone := missing.setdefault(why, [])):
+                    gone.append(name)
+            elif one.gate.workload is not None:
+                missing.setdefault(words.why_missing_in(one.gate, one.cell), []).append(
+                    one.gate.metric
+                )
+        elif not one.gate.holds(one.figure.value):
+            failed.append(words.fails(one.gate, one.figure, one.cell))
+    worst = _GRAVITY[criteria.worst_verdict]
+    bad = [cell for cell in option.cells if _GRAVITY[cell.verdict.status] > worst]
+    doubted = [*words.verdicts(bad)]
+    lacking = [*words.missing(missing, by_cells=held.by_cells)]
     for standing, reasons in (
         (Standing.GATED, failed),
         (Standing.NOT_BELIEVED, doubted),
-        (Standing.UNRANKED, missing),
+        (Standing.UNRANKED, lacking),
     ):
         if reasons:
             return Assessment(
-                version=candidate.version,
+                version=option.name,
                 standing=standing,
                 score=None,
                 on_front=False,
-                reasons=(*failed, *doubted, *missing),
+                reasons=(*failed, *doubted, *lacking),
                 notes=(),
-                candidate=candidate,
+                candidate=option.candidate,
             )
-    value_of = {name: figures[name] for name in criteria.shares}
-    size = candidate.file_size_mb
+    value_of = {name: figures[name] for name in held.shares}
+    scales = {metric: criteria.scale(metric) for metric, _ in held.places.values()}
+    own = score(value_of, held.shares, scales)
+    size = option.candidate.file_size_mb
     # The whole candidate at last, so that no order of the document shows.
-    key = (size is None, size or 0.0, candidate.version, candidate.encoded())
-    return _Contender(candidate, score(value_of, criteria.shares, criteria.scales), key)
+    key: tuple[Any, ...] = (size is None, size or 0.0)
+    if held.by_cells:
+        key = (-own.point,)
+    return _Contender(option, own, (*key, option.name, option.candidate.encoded()))
 
 
 class _Held(NamedTuple):
@@ -178,16 +244,24 @@ class _Held(NamedTuple):
     """None for the candidate's own metric, and where a cell is lacking."""
     figure: Figure | None
     """None where there is no value."""
+    place: Place | None = None
+    """None for a model."""
 
 
-def _held_against(
-    candidate: BenchmarkCandidate, gates: Sequence[Gate], loads: Loads
-) -> Iterator[_Held]:
-    """For each gate the candidate's own figure, or that of each cell of the gate's workload.
+def _held_against(option: Option, held: Contest, loads: Loads) -> Iterator[_Held]:
+    """For each gate the option's own figure, or that of each cell of the gate's workload.
 
-    A cell that others have and this candidate lacks is one without a figure.
+    A deployment's gate without a workload is held against each of its cells. A cell that others
+    have and this one lacks is one without a figure.
     """
-    for gate in gates:
+    candidate = option.candidate
+    for gate in held.criteria.gates:
+        if option.at is not None:
+            for place in held.at(gate.workload):
+                result = option.metric(gate.metric, place)
+                value = None if result is None else figure(result)
+                yield _Held(gate, option.at.get(place), value, place)
+            continue
         if gate.workload is None:
             yield _Held(gate, None, _figure(candidate.metrics, gate.metric))
             continue
@@ -204,7 +278,7 @@ def _figure(metrics: Mapping[str, MetricResult], name: str) -> Figure | None:
     return None if metric is None else figure(metric)
 
 
-def _ranked(contenders: Sequence[_Contender], criteria: Criteria, loads: Loads) -> list[Assessment]:
+def _ranked(contenders: Sequence[_Contender], held: Contest, loads: Loads) -> list[Assessment]:
     """The contenders' places among each other."""
     if not contenders:
         return []
@@ -219,25 +293,25 @@ def _ranked(contenders: Sequence[_Contender], criteria: Criteria, loads: Loads) 
     for one, better in zip(by_rule, dominators, strict=True):
         if one is chosen:
             standing = Standing.CHOSEN
-            reason = words.chosen(one.score, _named(top[1:]), RULE)
+            reason = words.chosen(one.score, _named(top[1:]), held.rule)
         elif better is not None:
             standing = Standing.DOMINATED
-            reason = words.dominated(one.score, better.candidate.version, better.score)
+            reason = words.dominated(one.score, better.option.name, better.score)
         elif any(one is other for other in top):
             standing = Standing.TIED
-            reason = words.tied(one.score, chosen.candidate.version, RULE)
+            reason = words.tied(one.score, chosen.option.name, held.rule)
         else:
             standing = Standing.BEHIND
-            reason = words.behind(one.score, best.candidate.version, best.score)
+            reason = words.behind(one.score, best.option.name, best.score)
         assessments.append(
             Assessment(
-                version=one.candidate.version,
+                version=one.option.name,
                 standing=standing,
                 score=one.score,
                 on_front=better is None,
                 reasons=(reason,),
-                notes=(*_notes(one, criteria, loads),),
-                candidate=one.candidate,
+                notes=(*_notes(one, held, loads),),
+                candidate=one.option.candidate,
             )
         )
     return assessments
@@ -254,20 +328,19 @@ def _dominator(one: _Contender, by_score: Sequence[_Contender]) -> _Contender | 
 
 
 def _named(contenders: Sequence[_Contender]) -> list[str]:
-    return [one.candidate.version for one in contenders]
+    return [one.option.name for one in contenders]
 
 
-def _notes(contender: _Contender, criteria: Criteria, loads: Loads) -> list[str]:
-    notes = [note for share in contender.score.shares for note in words.share_notes(share)]
-    candidate = contender.candidate
-    for gate, cell, value in _held_against(candidate, criteria.gates, loads):
+def _notes(contender: _Contender, held: Contest, loads: Loads) -> list[str]:
+    notes = [*words.share_notes(contender.score.shares)]
+    option = contender.option
+    for gate, cell, value, _ in _held_against(option, held, loads):
         assert value is not None
         bounds = [bound for bound in (value.low, value.high) if bound is not None]
         if len(bounds) < 2 or not all(map(gate.holds, bounds)):
             notes.append(words.barely(gate, value, cell))
-    doubted = [cell for cell in candidate.cells if cell.verdict.status != "valid"]
-    notes += [words.verdict(cell) for cell in doubted]
-    if not candidate.cells:
+    notes += words.verdicts(cell for cell in option.cells if cell.verdict.status != "valid")
+    if not option.cells:
         notes.append("It has no cells, and so no verdict.")
     return notes
 
@@ -279,70 +352,14 @@ def _place(assessment: Assessment) -> tuple[Any, ...]:
     return (_ORDER[assessment.standing], point, assessment.version, whole)
 
 
-def _about(run: BenchmarkRun) -> tuple[str, ...]:
+def _about(run: BenchmarkRun, held: Contest) -> tuple[str, ...]:
     notes = []
     if run.metadata.dry_run:
         notes.append("The run was a dry run: nothing was measured.")
     if run.metadata.finished is False:
         notes.append("The run was cut short.")
-    repeated = Counter(candidate.version for candidate in run.candidates)
-    several = sorted(version for version, count in repeated.items() if count > 1)
+    repeated = Counter(option.name for option in held.options)
+    several = sorted(name for name, count in repeated.items() if count > 1)
     if several:
         notes.append(f"Versions that several candidates have: {', '.join(several)}.")
     return tuple(notes)
-
-
-def _require_comparable(candidates: Sequence[BenchmarkCandidate], asked: Sequence[str]) -> None:
-    """Refuses values that were measured in different ways, where the document says so."""
-    for name in asked:
-        ways: dict[str, str] = {}
-        for candidate in candidates:
-            metric = candidate.metrics.get(name)
-            if metric is None or metric.value is None:
-                continue
-            ways.setdefault(_way(name, metric.metadata), candidate.version)
-        if len(ways) > 1:
-            shown = "; ".join(f"{version}: {way}" for way, version in sorted(ways.items()))
-            raise NotComparable(
-                f"{name} was not measured in the same way for all candidates, so that they cannot "
-                f"be held against each other. {shown}. Measure them in one run, or give {name} no "
-                "weight and no gate."
-            )
-
-
-def _loads_of(candidates: Sequence[BenchmarkCandidate], gates: Sequence[Gate]) -> Loads:
-    """The loads under which any candidate was measured, by the workloads that gates name.
-
-    Raises NotComparable when a workload's items are not the same for all.
-    """
-    loads: Loads = {}
-    for workload in {gate.workload for gate in gates if gate.workload is not None}:
-        cells = [
-            (candidate.version, cell)
-            for candidate in candidates
-            for cell in candidate.cells
-            if cell.workload.name == workload
-        ]
-        asked: dict[bytes, str] = {}
-        for version, cell in cells:
-            asked.setdefault(cell.workload.encoded(), version)
-        if len(asked) > 1:
-            raise NotComparable(
-                f"{workload} had other items for some candidates than for others "
-                f"({', '.join(sorted(asked.values()))}), so that they cannot be held against one "
-                "gate. Measure them in one run."
-            )
-        loads[workload] = {cell.load.encoded() for _, cell in cells}
-    return loads
-
-
-def _way(name: str, metadata: Mapping[str, Any]) -> str:
-    """How a value was measured, as far as its metadata says."""
-    keys = ["corpus", "settings", "tokens"]
-    if name not in _LARGEST_OF_CELLS:
-        keys.append("workload")
-    said = {key: metadata[key] for key in keys if metadata.get(key) is not None}
-    if isinstance(tokens := said.get("tokens"), dict):
-        # How many there were is what each model answered, not how they were counted.
-        said["tokens"] = {key: tokens.get(key) for key in ("by", "counted")}
-    return json.dumps(said, sort_keys=True)

@@ -14,6 +14,7 @@ import msgspec
 from minionbench.errors import UsageError
 from minionbench.metrics.table import METRICS
 from minionbench.select.scale import REFERENCES, Scale, improves
+from minionbench.select.score import metric_of
 
 WorstVerdict: TypeAlias = Literal["valid", "suspect", "invalid"]
 
@@ -46,7 +47,9 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _GATE = re.compile(
     rf"\s*(?:([^\s.<>=]+)\.)?([A-Za-z_][A-Za-z0-9_]*)\s*(>=|<=|==|>|<)\s*({_NUMBER})\s*", re.ASCII
 )
-_WEIGHT = re.compile(rf"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*({_NUMBER})\s*", re.ASCII)
+_WEIGHT = re.compile(
+    rf"\s*((?:[^\s.<>=,]+\.)?)([A-Za-z_][A-Za-z0-9_]*)\s*=\s*({_NUMBER})\s*", re.ASCII
+)
 _REFERENCE = re.compile(
     rf"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*({_NUMBER})\s*:\s*({_NUMBER})\s*", re.ASCII
 )
@@ -79,23 +82,30 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
     Raises UsageError where a metric is not known, or a number is none that makes sense.
     """
 
-    weights: dict[str, float] = msgspec.field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
-    """By metric; what they add up to counts as 1. A metric without one does not enter the score."""
+    weights: dict[str, float] | None = None
+    """By metric, or `workload.metric`; what they add up to counts as 1, and a metric without one
+    does not enter the score. None for those that suit the run: `DEFAULT_WEIGHTS` for models."""
     gates: tuple[Gate, ...] = ()
     references: dict[str, Scale] = msgspec.field(default_factory=dict)
     """Scales that take the place of those in `REFERENCES`."""
     worst_verdict: WorstVerdict = "suspect"
     """The worst verdict of a cell with which a candidate may be chosen."""
+    workloads: tuple[str, ...] = ()
+    """Workloads by whose cells deployments are judged; none for all of them."""
+    loads: tuple[str, ...] = ()
+    """Loads by whose cells they are judged, as `c4` or `r2.5`; none for all of them."""
 
     def __post_init__(self) -> None:
-        for name in (*self.weights, *(gate.metric for gate in self.gates), *self.references):
+        weights = self._weights
+        gated = [gate.metric for gate in self.gates]
+        for name in (*map(metric_of, weights), *gated, *self.references):
             _require_metric(name)
-        for name, weight in self.weights.items():
+        for name, weight in weights.items():
             if not (math.isfinite(weight) and weight >= 0):
                 raise UsageError(f"The weight of {name} must be 0 or more, not {weight:g}.")
-        if not any(self.weights.values()):
+        if not any(weights.values()):
             raise UsageError("At least one weight must be above 0: nothing else makes a score.")
-        if not math.isfinite(sum(self.weights.values())):
+        if not math.isfinite(sum(weights.values())):
             raise UsageError("The weights are too large to be added up.")
         for gate in self.gates:
             if not math.isfinite(gate.limit):
@@ -106,13 +116,22 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def shares(self) -> dict[str, float]:
         """The weights above 0, adding up to 1, in the order of their metrics' names."""
-        total = math.fsum(self.weights.values())
-        return {name: w / total for name, w in sorted(self.weights.items()) if w / total > 0}
+        weights = self._weights
+        total = math.fsum(weights.values())
+        return {name: w / total for name, w in sorted(weights.items()) if w / total > 0}
 
     @property
     def scales(self) -> dict[str, Scale]:
         """The scale of each metric that enters the score."""
-        return {name: self.references.get(name, REFERENCES[name]) for name in self.shares}
+        return {name: self.scale(metric_of(name)) for name in self.shares}
+
+    def scale(self, metric: str) -> Scale:
+        """The scale that a metric is placed on."""
+        return self.references.get(metric, REFERENCES[metric])
+
+    @property
+    def _weights(self) -> dict[str, float]:
+        return DEFAULT_WEIGHTS if self.weights is None else self.weights
 
 
 def parse_gate(text: str) -> Gate:
@@ -132,12 +151,12 @@ def parse_gate(text: str) -> Gate:
     return Gate(metric, sign, _finite(number, text), workload)
 
 
-def parse_weights(text: str) -> dict[str, float]:
-    """Weights as written on a command line: `latency=1,throughput=1,quality=2`.
+def parse_weights(text: str, short: Mapping[str, tuple[str, ...]] = SHORT) -> dict[str, float]:
+    """Weights as written on a command line: `latency=1,throughput=1,quality=2`, or with a workload
+    `prefill.ttft_s=1`.
 
-    Names are those of metrics, or short ones; `quality` is shared by `cove_pass_rate` and
-    `retrieval_score`. Raises UsageError for another form, an unknown name, or one that is
-    weighted twice.
+    Names are those of metrics, or short ones of `short`; one that means several shares its weight
+    among them. Raises UsageError for another form, an unknown name, or one that is weighted twice.
     """
     weights: dict[str, float] = {}
     for part in text.split(","):
@@ -147,12 +166,14 @@ def parse_weights(text: str) -> dict[str, float]:
                 f"{part!r} is no weight: it has the form NAME=NUMBER, as in 'latency=0.5', "
                 "several of them with commas between."
             )
-        names = SHORT.get(match[1], (match[1],))
-        for name in names:
-            _require_metric(name, SHORT)
+        where, named, number = match.groups()
+        names = short.get(named, (named,))
+        for metric in names:
+            _require_metric(metric, short)
+            name = f"{where}{metric}"
             if name in weights:
                 raise UsageError(f"{name} is weighted twice in {text!r}.")
-            weights[name] = _finite(match[2], text) / len(names)
+            weights[name] = _finite(number, text) / len(names)
     return weights
 
 

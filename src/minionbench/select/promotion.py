@@ -23,9 +23,16 @@ from minionbench.units import BYTES_PER_MB
 def promote_choice(selection: Selection, registry: Path) -> Activation:
     """Makes the chosen candidate's version the active one of a registry.
 
-    Raises UsageError when there is no choice, several candidates of the run have its version, the
-    registry has no such version, or its model is not the one that was measured.
+    Raises UsageError when there is no choice, the options are deployments, several candidates of
+    the run have its version, the registry has no such version, or its model is not the one that
+    was measured.
     """
+    if selection.of_deployments:
+        raise UsageError(
+            f"{selection.run_id} chooses among deployments, and a registry holds models, so that "
+            "nothing can be promoted. Leave out --promote; to make a model the active one take "
+            "`minionbench registry promote VERSION`, or a run of `minionbench autobench`."
+        )
     chosen = selection.chosen
     if chosen is None:
         raise UsageError("No candidate was chosen, so that none can be promoted.")

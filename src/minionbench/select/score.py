@@ -11,6 +11,11 @@ from minionbench.schema import MetricResult
 from minionbench.select.scale import Scale
 
 
+def metric_of(name: str) -> str:
+    """The metric in a name that may have its place before it: `ttft_s` of `decode.c4.ttft_s`."""
+    return name.rpartition(".")[2]
+
+
 class Figure(NamedTuple):
     """A metric's value with its interval."""
 
@@ -23,13 +28,13 @@ class Figure(NamedTuple):
 
     def surely_better(self, other: Figure, metric: str) -> bool:
         """Whether even the worse end of this one is better than the better end of the other."""
-        if METRICS[metric].better == "higher":
+        if METRICS[metric_of(metric)].better == "higher":
             return self.low is not None and other.high is not None and self.low > other.high
         return self.high is not None and other.low is not None and self.high < other.low
 
     def no_worse(self, other: Figure, metric: str) -> bool:
         """Whether the value itself is at least as good as the other's."""
-        if METRICS[metric].better == "higher":
+        if METRICS[metric_of(metric)].better == "higher":
             return self.value >= other.value
         return self.value <= other.value
 
@@ -38,6 +43,7 @@ class Share(NamedTuple):
     """What one metric brings to a score."""
 
     metric: str
+    """With its place before it where it is that of a cell."""
     weight: float
     """Of all weights' sum."""
     figure: Figure
@@ -115,7 +121,8 @@ def score(
     they are wider than need be.
     """
     parts = tuple(
-        _share(metric, weight, figures[metric], scales[metric]) for metric, weight in shares.items()
+        _share(metric, weight, figures[metric], scales[metric_of(metric)])
+        for metric, weight in shares.items()
     )
     low, point, high = (
         min(max(_sum([(part.weight, worth) for part, worth in worths]), 0.0), 1.0)
@@ -130,7 +137,7 @@ def score(
 
 def _share(metric: str, weight: float, value: Figure, scale: Scale) -> Share:
     worse, better = value.low, value.high
-    if METRICS[metric].better == "lower":
+    if METRICS[metric_of(metric)].better == "lower":
         worse, better = better, worse
     place = scale.place(value.value)
     return Share(

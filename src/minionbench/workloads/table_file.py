@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
@@ -89,7 +90,7 @@ def _csv_rows(file: File, separator: str) -> Iterator[Line]:
 
 def _names(file: File, heading: Sequence[str]) -> list[str]:
     names = [name.strip() for name in heading]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise SchemaError(f"{file.name}, line 1: two columns are called {shown(twice)}.")
     return names

@@ -283,15 +283,26 @@ def _table(rows: Sequence[Row]) -> Table:
                 count_item(answer.base_replicates, under=f"against {answer.new_replicates}"),
                 number_item(
                     answer.detectable,
-                    ABSENT
-                    if answer.detectable is None
-                    else amount(answer.detectable, answer.scale),
+                    _detectable(answer),
                 ),
                 Item(verdict, verdict, tone=_TONES[verdict]),
                 text_item(answer.why),
             )
         )
     return Table("Every metric that was compared.", columns, tuple(items))
+
+
+def _detectable(answer: Answer) -> str:
+    """The smallest change that would have been found; where that is absurd, that it is far off."""
+    if answer.detectable is None:
+        return ABSENT
+    if answer.scale == "relative" and answer.detectable > MOST_DETECTABLE:
+        return f"beyond {amount(MOST_DETECTABLE, answer.scale)}"
+    return amount(answer.detectable, answer.scale)
+
+
+MOST_DETECTABLE = 10.0
+"""Relative change beyond which a figure says no more than that nothing can be found."""
 
 
 def _value(answer: Answer, value: float | None) -> Item:

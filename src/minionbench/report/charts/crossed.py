@@ -228,7 +228,10 @@ def _crossing(
         }
     )
     layers += _names(scene, options, rows, x, y, width, height)
-    panel: Spec = {"width": width, "height": height, "data": {"values": rows}, "layer": layers}
+    # What is named lies above the rest, the best on top.
+    named = [row for row in rows if row["colour"] != light(REST)]
+    drawn = [*(row for row in rows if row["colour"] == light(REST)), *reversed(named)]
+    panel: Spec = {"width": width, "height": height, "data": {"values": drawn}, "layer": layers}
     if label:
         panel["title"] = label
     return panel

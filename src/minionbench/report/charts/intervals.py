@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minionbench.report.charts.drawn import (
+    REST,
     Names,
     axis,
     by_role,
@@ -77,6 +78,11 @@ def figures(scene: Scene) -> list[Figure]:
         if len(options) > len(drawn)
         else ""
     )
+    grey = (
+        " Grey is whoever comes after the six that have a colour."
+        if any(scene.colour(option) == REST for option in options)
+        else ""
+    )
     return [
         Figure(
             key="overview",
@@ -84,8 +90,7 @@ def figures(scene: Scene) -> list[Figure]:
             finding=f"{number_of(len(options), 'option')} by {what}.{_extremes(options, panels)}",
             method="↓ less is better, ↑ more. A point is the value, the line its "
             f"{level_of(metrics)}; an open ring is an option whose verdict is not valid. "
-            "Durations and rates are medians over requests. Grey is whoever comes after the six "
-            f"that have a colour. The table gives n.{more}",
+            f"Durations and rates are medians over requests.{grey} The table gives n.{more}",
             draw=draw,
             table=_table(scene, options),
         )

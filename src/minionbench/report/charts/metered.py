@@ -140,8 +140,10 @@ def _memory(trace: Trace, begin: int) -> tuple[Line, ...]:
 
 
 def _called(stream: Stream) -> str:
-    basis = "" if stream.basis == "measured" else " (modelled)"
-    return f"{in_one_line(stream.covers)}{basis}"
+    covers = in_one_line(stream.covers)
+    # Some meters say it themselves.
+    said = stream.basis == "measured" or "modelled" in covers
+    return covers if said else f"{covers} (modelled)"
 
 
 _WORDS = {
