@@ -81,6 +81,11 @@ def _no_json(value: object) -> str:
 def _object(values: dict[Any, Any], depth: int) -> dict[str, Any]:
     made = {}
     for key, value in values.items():
+        kind = type(value)
+        nothing_to_do = value is None or (kind is str and value.isascii()) or kind is int
+        if nothing_to_do and type(key) is str and key.isascii():
+            made[key] = value
+            continue
         if not isinstance(key, str):
             raise PartError(f"expected text as key, found {key!r}")
         try:
