@@ -222,7 +222,7 @@ class BenchmarkRun(Part):
         `source` is the file to name in messages. Raises SchemaError, which names the path of
         what is wrong.
         """
-        with _collector_paused():
+        with collector_paused():
             try:
                 run: Self = decoder(cls).decode(document)
                 return run
@@ -256,7 +256,7 @@ class BenchmarkRun(Part):
         What is written has passed the schema, whatever was done to the objects since they were
         made. Raises SchemaError when it does not, SetupError when the file cannot be written.
         """
-        with _collector_paused():
+        with collector_paused():
             write_atomically(Path(path), self._checked_pieces())
 
     def _checked_pieces(self) -> Iterator[bytes]:
@@ -296,7 +296,7 @@ class BenchmarkRun(Part):
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
+def collector_paused() -> Iterator[None]:
     """Holds the cyclic collector off while a document is built.
 
     A document is a tree without cycles; looking for cycles in it again and again while it grows
