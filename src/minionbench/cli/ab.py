@@ -59,13 +59,6 @@ BETWEEN_ENDPOINTS = ("engine", "flags", "tokens")
 )
 @WHAT("--seed", type=int, default=0, metavar="N", help="Decides who begins.  [default: 0]")
 @WHAT("--allow-unclear", is_flag=True, help='Let "cannot tell" pass.')
-@WHAT(
-    "-o",
-    "--output-dir",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Of the documents.  [default: in the state directory]",
-)
 @judging_options
 @output_options
 def command(

@@ -27,13 +27,6 @@ WHAT = partial(click.option, cls=GroupedOption, group="What is compared")
     help="The k-th runs of both sides were made side by side, as `ab` makes them.",
 )
 @WHAT("--no-history", is_flag=True, help="Ask no earlier runs how far runs lie apart.")
-@WHAT(
-    "-o",
-    "--output-dir",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Of the documents.  [default: in the state directory]",
-)
 @judging_options
 @output_options
 def command(

@@ -62,13 +62,6 @@ SESSIONS = 5
     help=f"Sessions to measure, each a run of its own.  [default: {SESSIONS}]",
 )
 @WHAT("--allow-unclear", is_flag=True, help='Let "cannot tell" pass.')
-@WHAT(
-    "-o",
-    "--output-dir",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Of the documents.  [default: in the state directory]",
-)
 @judging_options
 @output_options
 def command(

@@ -93,9 +93,18 @@ def judging_options(command: CommandT) -> CommandT:
 
 
 def output_options(command: CommandT) -> CommandT:
-    """Adds the flags that say where the result goes."""
+    """Adds the flags that say where the documents are and where the result goes."""
     for option in reversed(
         (
+            click.option(
+                "-o",
+                "--output-dir",
+                type=click.Path(path_type=Path),
+                cls=GroupedOption,
+                group=_OUTPUT,
+                metavar="FOLDER",
+                help="Of the documents.  [default: in the state directory]",
+            ),
             click.option(
                 "--format",
                 "form",

@@ -94,7 +94,7 @@ def run_session(one: Arm, folder: Path) -> Document:
             raise SetupError(f"{one.command[0]} cannot be started: {error.strerror}") from error
         try:
             output, said = process.communicate()
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no session outlives the command that began it
             _end(process)
             raise
     message = _last_line(said)

@@ -23,6 +23,7 @@ from minionbench.errors import MinionbenchError, SetupError, UsageError
 from minionbench.history.rows import TABLES, rows_of
 from minionbench.schema import BenchmarkRun
 from minionbench.schema.atomic import write_atomically
+from minionbench.schema.run import collector_paused
 from minionbench.store import DATA, document_paths
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class History:
             connection.execute("SET temp_directory = ''")
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nobody else could close it
             connection.close()
             raise
         return cls(connection, refused)
@@ -166,8 +167,10 @@ def _fill(connection: duckdb.DuckDBPyConnection, runs_dir: Path) -> dict[str, st
     refused = {name: why for name, why in index.refused.items() if name not in gone}
     if not gone and not new:
         return refused
-    _drop(connection, gone)
-    refused |= _read(connection, runs_dir, new)
+    if gone:
+        _drop(connection, gone)
+    with collector_paused():
+        refused |= _read(connection, runs_dir, new)
     with contextlib.suppress(MinionbenchError, OSError, duckdb.Error):
         _keep(connection, kept_in, _Index(FORM, secrets.token_hex(8), there, refused))
     return refused

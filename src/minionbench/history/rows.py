@@ -203,4 +203,5 @@ def _in_utc(timestamp: str) -> str:
 
 def _number(value: Any) -> float | int | None:
     """A number of the metadata, which may hold anything; None for what is none."""
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    kind = type(value)
+    return value if kind is float or kind is int else None

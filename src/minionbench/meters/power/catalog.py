@@ -22,7 +22,7 @@ def find_meters(wanted: PowerSettings) -> tuple[Found, ...]:
     try:
         for kind in (wall, rapl, nvidia, amd, apple, jetson, tdp):
             found.extend(kind.find(wanted))
-    except BaseException:
+    except BaseException:  # Ctrl-C too: a meter may be a process, which would go on
         close_all(found)
         raise
     return tuple(found)

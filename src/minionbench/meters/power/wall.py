@@ -79,7 +79,7 @@ def find(wanted: PowerSettings) -> tuple[Found, ...]:
         return ()
     try:
         meter.wait()
-    except BaseException:
+    except BaseException:  # Ctrl-C too: the meter's program would go on
         meter.close()
         raise
     resolution = "as often as it tells"
